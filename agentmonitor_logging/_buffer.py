@@ -1,0 +1,119 @@
+"""What waits to be sent, in memory: bounded in bytes, oldest first.
+
+It knows nothing of time, threads or the network. Whoever owns it (the sender)
+guards it with a lock of its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Deque, Iterable, List, Optional
+
+from ._batch import Batch, Isolation
+
+_OVERHEAD = 64
+"""Bytes that CPython spends on an event besides its text: a bytes object's header and
+its place in the deque, so that a million tiny events stay within the bound too."""
+
+
+class Buffer:
+    """Hold encoded events, and batches that came back, up to *max_bytes* in all."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._events: Deque[bytes] = deque()
+        self._batches: Deque[Batch] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._events) + sum(map(len, self._batches))
+
+    def __repr__(self) -> str:
+        return f"<Buffer {len(self)} events, {len(self._batches)} of them batched>"
+
+    @property
+    def loose(self) -> int:
+        """Return how many events are in no batch yet."""
+        return len(self._events)
+
+    @property
+    def has_batch(self) -> bool:
+        """Tell whether a batch that came back waits."""
+        return bool(self._batches)
+
+    def add(self, event: bytes) -> List[bytes]:
+        """Add *event*; return those that had to go to make room, the oldest."""
+        self._events.append(event)
+        self._bytes += len(event) + _OVERHEAD
+        return self._make_room()
+
+    def take(self, max_events: int, max_bytes: int) -> Optional[Batch]:
+        """Take what shall be sent next: a batch that came back, else a new one.
+
+        A new batch holds as many of the oldest events as fit, at least one.
+        """
+        if self._batches:
+            batch = self._batches.popleft()
+            self._bytes -= _weight(batch.events)
+            return batch
+        events: List[bytes] = []
+        room = max_bytes
+        while self._events and len(events) < max_events:
+            if events and len(self._events[0]) + 1 > room:
+                break
+            room -= len(self._events[0]) + 1
+            events.append(self._events.popleft())
+        self._bytes -= _weight(events)
+        return Batch(events) if events else None
+
+    def put_first(self, batches: Iterable[Batch]) -> List[bytes]:
+        """Put *batches* back, to be the next; return the events that lost their room."""
+        for batch in reversed(list(batches)):
+            self._batches.appendleft(batch)
+            self._bytes += _weight(batch.events)
+        return self._make_room()
+
+    def put_last(self, batch: Batch) -> List[bytes]:
+        """Put *batch* behind the other batches, so that they get their turn."""
+        self._batches.append(batch)
+        self._bytes += _weight(batch.events)
+        return self._make_room()
+
+    def take_out(self, isolation: Isolation) -> List[bytes]:
+        """Take out all parts of the batch that *isolation* is about."""
+        parts = [batch for batch in self._batches if batch.isolation is isolation]
+        for batch in parts:
+            self._batches.remove(batch)
+            self._bytes -= _weight(batch.events)
+        return [event for batch in parts for event in batch.events]
+
+    def unpack(self) -> None:
+        """Take the batches apart: no server has seen them, so no key binds them."""
+        while self._batches:
+            self._events.extendleft(reversed(self._batches.pop().events))
+
+    def clear(self) -> List[bytes]:
+        """Give up everything, and return it."""
+        events = [event for batch in self._batches for event in batch.events]
+        events.extend(self._events)
+        self._batches.clear()
+        self._events.clear()
+        self._bytes = 0
+        return events
+
+    def _make_room(self) -> List[bytes]:
+        gone: List[bytes] = []
+        while self._bytes > self._max_bytes and len(self) > 1:
+            oldest = self._oldest()
+            gone.extend(oldest)
+            self._bytes -= _weight(oldest)
+        return gone
+
+    def _oldest(self) -> Iterable[bytes]:
+        if self._batches:
+            return self._batches.popleft().events
+        return (self._events.popleft(),)
+
+
+def _weight(events: Iterable[bytes]) -> int:
+    return sum(len(event) + _OVERHEAD for event in events)

@@ -1,0 +1,243 @@
+"""What watched code says of itself: its span, its clock, its log record.
+
+Shared by everything that makes an event out of running code. What goes wrong here
+must never reach that code: the callers' methods are wrapped in `never_raises`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from time import perf_counter, time
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    TypeVar,
+    Union,
+)
+
+from agentmonitor_logging import _diagnostics
+from agentmonitor_logging._raised import ErrorText
+from agentmonitor_logging._snapshot import Snapshot, snapshot
+from agentmonitor_logging.context import (
+    Span,
+    bound_fields,
+    new_span,
+    restore,
+    start_span,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+T = TypeVar("T")
+
+AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
+"""What an event may be logged through."""
+
+_LISTS = frozenset((list, tuple, set, frozenset))
+_SCALARS = frozenset((bool, int, float, complex, str, bytes))
+_FORMATTED = frozenset(("message", "asctime"))
+_NOTHING_BOUND = Snapshot()
+
+
+def never_raises(method: Callable[..., T]) -> Callable[..., Optional[T]]:
+    """Keep what goes wrong in *method* from the application: report it, return None.
+
+    `logging.raiseExceptions` decides, as for handlers, whether there is a report.
+    """
+
+    @functools.wraps(method)
+    def guarded(*args: Any) -> Optional[T]:
+        try:
+            return method(*args)
+        except Exception as error:
+            _report(error, method.__qualname__)
+            return None
+
+    return guarded
+
+
+def _report(error: Exception, where: str) -> None:
+    try:
+        if logging.raiseExceptions:
+            _diagnostics.note_swallowed(error, where)
+    except Exception:  # noqa: S110 - at the recursion limit nothing works
+        pass
+
+
+def as_object(value: Any) -> Any:
+    """Copy *value* in the shape of the wire: {"value": ...}, {"items": [...]}.
+
+    Objects of other people's types stay references; what they become is decided
+    where they are converted.
+    """
+    if type(value) in _SCALARS:
+        return Snapshot(value=value)
+    copy = snapshot(value)
+    kind = type(copy)
+    if kind is dict:
+        return Snapshot(copy)
+    return Snapshot(items=list(copy)) if kind in _LISTS else copy
+
+
+class Source(NamedTuple):
+    """Where a record says it comes from."""
+
+    pathname: str
+    lineno: int
+    function: str
+
+
+class Step:
+    """One stretch of work under way: when it began, and its span.
+
+    Making one makes its span current until `end`. Without *has_span* the span is
+    made only when `fields` asks for it: nobody inside can be a child of it.
+    """
+
+    __slots__ = (
+        "_bound",
+        "_latency_ms",
+        "_previous",
+        "_span",
+        "_started",
+        "_timestamp",
+    )
+
+    def __init__(self, *, has_span: bool) -> None:
+        self._bound = bound_fields()
+        self._latency_ms: Optional[int] = None
+        self._span: Optional[Span] = None
+        self._timestamp = time()
+        self._started = perf_counter()
+        if has_span:
+            self._span, self._previous = start_span()
+
+    def end(self) -> None:
+        """Stop the clock and make the previous span current again."""
+        self._latency_ms = self.elapsed_ms()
+        if self._span is not None:
+            restore(self._span, self._previous)
+
+    def elapsed_ms(self) -> int:
+        """Return the whole milliseconds since the work began."""
+        return round((perf_counter() - self._started) * 1000)
+
+    def fields(self) -> Dict[str, Any]:
+        """Return what a record of this step carries, whatever its outcome."""
+        span = self._span or new_span()
+        bound = Snapshot(snapshot(self._bound)) if self._bound else _NOTHING_BOUND
+        return {
+            "timestamp": self._timestamp,
+            "latency_ms": self._latency_ms,
+            "trace_id": span.trace_id,
+            "span_id": span.span_id,
+            "parent_span_id": span.parent_span_id,
+            "_agent_context": bound,
+        }
+
+
+class Producer:
+    """Log the events of one decorated function or one ``agent_event``.
+
+    Whether the logger is enabled was asked before, when the work began. *level* is
+    that of a success; an error has at least ERROR.
+    """
+
+    __slots__ = ("_logger", "_source", "error_level", "level", "name")
+
+    def __init__(
+        self, logger: Union[AnyLogger, str], level: int, name: str, source: Source
+    ) -> None:
+        self._logger = logger
+        self._source = source
+        self.level = level
+        self.error_level = max(level, logging.ERROR)
+        self.name = name
+
+    @property
+    def logger(self) -> AnyLogger:
+        """Fetch the logger at the first call: configuring may come after import."""
+        logger = self._logger
+        if isinstance(logger, str):
+            logger = self._logger = logging.getLogger(logger)
+        return logger
+
+    def log_success(self, fields: Dict[str, Any]) -> None:
+        """Log *fields* as a success."""
+        fields["status"] = "success"
+        args = (self.name, fields["latency_ms"])
+        self._log(self.level, "%s ok %d ms", args, fields)
+
+    def log_error(
+        self,
+        fields: Dict[str, Any],
+        error: Optional[BaseException] = None,
+        traceback: Optional[TracebackType] = None,
+    ) -> None:
+        """Log *fields* as an error, with the *traceback* of *error* where there is one.
+
+        Cancellation and exit keep the level of a success: they are routine.
+        """
+        fields["status"] = "error"
+        exc_info: Any = None
+        if error is not None:
+            fields["error_message"] = ErrorText(error).described()
+            exc_info = type(error), error, traceback
+        is_routine = error is not None and not isinstance(error, Exception)
+        level = self.level if is_routine else self.error_level
+        said = fields.get("error_message") or "error"
+        args = (self.name, fields["latency_ms"], said)
+        self._log(level, "%s failed %d ms: %s", args, fields, exc_info)
+
+    def _log(
+        self,
+        level: int,
+        message: str,
+        args: Tuple[Any, ...],
+        fields: Dict[str, Any],
+        exc_info: Any = None,
+    ) -> None:
+        logger = self.logger
+        extra: Dict[str, Any] = {}
+        if not isinstance(logger, logging.Logger):
+            logger, extra = _unadapted(logger, message)
+        path, line, function = self._source
+        record = logger.makeRecord(
+            logger.name, level, path, line, message, args, exc_info, function
+        )
+        attributes = record.__dict__
+        if extra:
+            _put_under(extra, attributes, fields)
+        attributes.update(fields)
+        logger.handle(record)
+
+
+def _unadapted(logger: Any, message: str) -> Tuple[logging.Logger, Dict[str, Any]]:
+    """Return the logger below the adapters, and the extra they give."""
+    extra: Dict[str, Any] = {}
+    while isinstance(logger, logging.LoggerAdapter):
+        _, kwargs = logger.process(message, {"extra": {}})
+        extra = {**(kwargs.get("extra") or {}), **extra}
+        logger = logger.logger
+    return logger, extra
+
+
+def _put_under(
+    extra: Dict[str, Any], attributes: Dict[str, Any], fields: Dict[str, Any]
+) -> None:
+    """Add *extra* without touching what the record, or our *fields*, say already."""
+    for name, value in extra.items():
+        if name not in attributes and name not in _FORMATTED:
+            attributes[name] = value
+    metadata = extra.get("metadata")
+    if isinstance(metadata, Mapping):
+        under = snapshot(dict(metadata))
+        fields["metadata"] = Snapshot({**under, **fields["metadata"]})

@@ -1,0 +1,377 @@
+"""The options, checked once.
+
+Every option of every handler is read here and nowhere else; what leaves this module
+is a frozen `Config` that nobody needs to check again. A wrong option is a
+`ConfigError` that names it, says what was given and what is allowed, and never
+prints the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import ipaddress
+import os
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
+from urllib.parse import urlsplit
+
+from .exceptions import ConfigError
+
+DEFAULT_API_URL = "https://api.agentmonitor.io/api/v1"
+MAX_EVENTS_PER_REQUEST = 100
+"""The most events that the API takes in one request."""
+MIN_API_KEY_LENGTH = 32
+_MAX_API_KEY_LENGTH = 4096
+
+_ENVIRONMENT = {
+    "api_key": "AGENTMONITOR_API_KEY",
+    "agent_id": "AGENTMONITOR_AGENT_ID",
+    "api_url": "AGENTMONITOR_API_URL",
+    "enabled": "AGENTMONITOR_ENABLED",
+    "spool": "AGENTMONITOR_SPOOL",
+}
+_WORDS_FOR_FALSE = frozenset({"0", "false", "no", "off"})
+_WORDS_FOR_TRUE = frozenset({"1", "true", "yes", "on"})
+
+SampleRate = Union[float, Mapping[str, float]]
+
+
+class Secret:
+    """Hold the API key where no repr, log or pickle can show it.
+
+    It travels in a pickle only while `multiprocessing` hands a process object to a
+    child of its own, over a private pipe; the rule is that of
+    `multiprocessing.process.AuthenticationString`. Any other pickle carries an
+    empty secret, and the reader falls back to its environment.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the key itself, for the request header and for nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        from multiprocessing.context import get_spawning_popen
+
+        if get_spawning_popen() is None:
+            return (Secret, ())
+        return (Secret, (self._value,))
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hold the checked options of one handler; times are seconds, sizes bytes."""
+
+    api_key: Secret
+    agent_id: str
+    api_url: str = DEFAULT_API_URL
+    allow_http: bool = False
+    batch_size: int = 10
+    flush_interval: float = 5.0
+    retry_attempts: int = 3
+    timeout: float = 30.0
+    redact_keys: Tuple[str, ...] = ()
+    redact_patterns: Tuple[Any, ...] = ()
+    redact_defaults: bool = True
+    redactor: Optional[Callable[[str], str]] = None
+    on_error: Optional[Callable[[Exception], object]] = None
+    enabled: bool = True
+    debug: bool = False
+    queue_size: int = 20_000
+    buffer_bytes: int = 64 * 1024 * 1024
+    spool: Optional[str] = None
+    spool_max_bytes: int = 256 * 1024 * 1024
+    max_event_bytes: int = 256 * 1024
+    max_batch_bytes: int = 1024 * 1024
+    max_in_flight: int = 4
+    sample_rate: SampleRate = 1.0
+    compression: Optional[str] = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    shutdown_timeout: float = 3.0
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Config:
+        """Check *options*, completed from the environment, and freeze them.
+
+        An option that is None counts as not given. A handler that is not enabled
+        needs neither key nor agent. Raises ConfigError.
+        """
+        # An empty key is what a pickle leaves of one.
+        given = {
+            name: value
+            for name, value in options.items()
+            if value is not None and value != Secret()
+        }
+        _check_names(given)
+        for name, variable in _ENVIRONMENT.items():
+            if name not in given and os.environ.get(variable, "").strip():
+                given[name] = os.environ[variable]
+        if "enabled" in given:
+            given["enabled"] = _enabled(given["enabled"])
+        if not given.get("enabled", True):
+            given.setdefault("api_key", Secret())
+            given.setdefault("agent_id", "disabled")
+        checked = {name: _CHECKS[name](name, value) for name, value in given.items()}
+        for required in ("api_key", "agent_id"):
+            if required not in checked:
+                raise ConfigError(
+                    f"{required} is missing: pass the option {required}=... or set the "
+                    f"environment variable {_ENVIRONMENT[required]}"
+                )
+        config = cls(**checked)
+        _check_together(config)
+        return config
+
+
+OPTION_NAMES = frozenset(option.name for option in fields(Config))
+"""Every option that a handler accepts."""
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name in OPTION_NAMES:
+            continue
+        near = difflib.get_close_matches(str(name), OPTION_NAMES, n=1)
+        advice = f"did you mean {near[0]}?" if near else "see the table in README.md"
+        raise ConfigError(f"there is no option {name!r}; {advice}")
+
+
+def _check_together(config: Config) -> None:
+    scheme = urlsplit(config.api_url).scheme
+    if scheme == "http" and not config.allow_http and not is_loopback(config.api_url):
+        raise ConfigError(
+            f"api_url is {config.api_url!r}: plain http would show the key to the "
+            "network; use https, or pass allow_http=True where that is all right"
+        )
+    if config.max_event_bytes > config.max_batch_bytes:
+        raise ConfigError(
+            f"max_event_bytes is {config.max_event_bytes}, more than max_batch_bytes "
+            f"({config.max_batch_bytes}): one event must fit into a request"
+        )
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether *url* names this machine, so that nothing leaves it."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _wrong(name: str, value: object, allowed: str) -> ConfigError:
+    shown = repr(value)
+    if len(shown) > 80:
+        shown = shown[:77] + "..."
+    return ConfigError(f"{name} is {shown}, but must be {allowed}")
+
+
+def _api_key(name: str, value: Any) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    key = value.strip() if isinstance(value, str) else ""
+    if not MIN_API_KEY_LENGTH <= len(key) <= _MAX_API_KEY_LENGTH:
+        raise ConfigError(
+            f"{name} must be a string of at least {MIN_API_KEY_LENGTH} characters "
+            f"(given: {_measure(value)}); the dashboard or the collector shows yours"
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError(
+            f"{name} must be printable ASCII without spaces, as it travels in an HTTP "
+            "header; check what was copied"
+        )
+    return Secret(key)
+
+
+def _measure(value: object) -> str:
+    if isinstance(value, str):
+        return f"{len(value.strip())} characters"
+    return type(value).__name__
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(name, value, "a string that is not blank")
+    return value.strip()
+
+
+def _api_url(name: str, value: Any) -> str:
+    url = _text(name, value).rstrip("/")
+    allowed = "like https://host/api/v1, without user, query or fragment"
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as error:
+        raise _wrong(name, url, allowed) from error
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"{name} holds a user name or password; the key goes into api_key, and the "
+            "address must be without"
+        )
+    plain = not parts.query and not parts.fragment and url.isprintable()
+    if not usable or not plain or parts.scheme not in ("http", "https") or " " in url:
+        raise _wrong(name, value, allowed)
+    return url
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "True or False")
+    return value
+
+
+def _enabled(value: Any) -> bool:
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _WORDS_FOR_FALSE or word in _WORDS_FOR_TRUE:
+            return word in _WORDS_FOR_TRUE
+        raise _wrong("enabled", value, "true or false (also 1, 0, yes, no, on, off)")
+    return _flag("enabled", value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _whole(least: int, most: Optional[int] = None) -> Callable[[str, Any], int]:
+    allowed = f"a whole number of at least {least}"
+    if most is not None:
+        allowed = f"a whole number from {least} to {most}"
+
+    def check(name: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _wrong(name, value, allowed)
+        if value < least or (most is not None and value > most):
+            raise _wrong(name, value, allowed)
+        return value
+
+    return check
+
+
+def _seconds(least: float) -> Callable[[str, Any], float]:
+    def check(name: str, value: Any) -> float:
+        # A week, because a larger number is a mistake in the unit, and overflows
+        # what a lock can wait for on some platforms.
+        if not _is_number(value) or not least <= value <= 7 * 86_400:
+            raise _wrong(name, value, f"a number of seconds of at least {least}")
+        return float(value)
+
+    return check
+
+
+def _names(name: str, value: Any) -> Tuple[str, ...]:
+    allowed = "a list of key names"
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, set)):
+        raise _wrong(name, value, allowed)
+    names = tuple(value)
+    if not all(isinstance(item, str) and item.strip() for item in names):
+        raise _wrong(name, value, allowed)
+    return names
+
+
+def _patterns(name: str, value: Any) -> Tuple[Any, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise _wrong(name, value, "a list of regular expressions")
+    return tuple(value)
+
+
+def _callable(name: str, value: Any) -> Callable[..., Any]:
+    if isinstance(value, str):
+        value = _resolve(name, value)
+    if not callable(value):
+        raise _wrong(name, value, "a callable, or the dotted name of one")
+    return value  # type: ignore[no-any-return]
+
+
+def _resolve(name: str, dotted: str) -> Any:
+    module, _, attribute = dotted.strip().rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{name} is {dotted!r}, which cannot be imported ({error}); give the full "
+            "dotted name, as in 'package.module.function'"
+        ) from error
+
+
+def _rate(name: str, value: Any) -> SampleRate:
+    if isinstance(value, Mapping):
+        rates = {key: _one_rate(f"{name}[{key!r}]", rate) for key, rate in value.items()}
+        if all(isinstance(key, str) for key in rates):
+            return rates
+        raise _wrong(name, value, "a dict of event types to numbers from 0 to 1")
+    return _one_rate(name, value)
+
+
+def _one_rate(name: str, value: Any) -> float:
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise _wrong(name, value, "a number from 0 to 1, or a dict of them by type")
+    return float(value)
+
+
+def _compression(name: str, value: Any) -> Optional[str]:
+    if value != "gzip":
+        raise _wrong(name, value, "'gzip', or left out")
+    return "gzip"
+
+
+def _mapping(name: str, value: Any) -> Dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise _wrong(name, value, "a dict with string keys")
+    return dict(value)
+
+
+def _spool(name: str, value: Any) -> str:
+    raise ConfigError(
+        f"{name} is not available in this version; leave it out, and events wait in "
+        "memory (buffer_bytes)"
+    )
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "api_key": _api_key,
+    "agent_id": _text,
+    "api_url": _api_url,
+    "allow_http": _flag,
+    "batch_size": _whole(1, MAX_EVENTS_PER_REQUEST),
+    "flush_interval": _seconds(0.1),
+    "retry_attempts": _whole(0, 10),
+    "timeout": _seconds(1),
+    "redact_keys": _names,
+    "redact_patterns": _patterns,
+    "redact_defaults": _flag,
+    "redactor": _callable,
+    "on_error": _callable,
+    "enabled": _flag,
+    "debug": _flag,
+    "queue_size": _whole(1),
+    "buffer_bytes": _whole(1024 * 1024),
+    "spool": _spool,
+    "spool_max_bytes": _whole(1024 * 1024),
+    "max_event_bytes": _whole(1024),
+    "max_batch_bytes": _whole(1024),
+    "max_in_flight": _whole(1, 64),
+    "sample_rate": _rate,
+    "compression": _compression,
+    "metadata": _mapping,
+    "shutdown_timeout": _seconds(0),
+}

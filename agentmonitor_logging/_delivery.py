@@ -1,0 +1,256 @@
+"""What to send next, and what an outcome changes: decisions without threads or I/O.
+
+`Delivery` is the state behind the sender. Its methods only change that state and
+return what is to be done; the sender guards it with a lock and does it.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import time
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterable, List, Optional, Tuple, Type, Union
+
+from ._answers import Delivered, Outcome, Refused, Rejected, TooLarge, Unreachable
+from ._batch import (
+    ISOLATION_REQUESTS,
+    ISOLATION_REQUESTS_IN_DOUBT,
+    Batch,
+    Isolation,
+    LossEvent,
+)
+from ._buffer import Buffer
+from ._config import MAX_EVENTS_PER_REQUEST, Config
+from ._pacing import Pacing
+from .exceptions import AgentMonitorError
+
+NEVER = float("inf")
+
+
+@dataclass
+class Effects:
+    """What is to be done, once the lock is released, about a change of state.
+
+    *lost* and *untold* count events by reason; the latter are loss events, of whose
+    own loss no further event shall tell.
+    """
+
+    delivered: int = 0
+    lost: List[Tuple[str, int]] = field(default_factory=list)
+    untold: List[Tuple[str, int]] = field(default_factory=list)
+    problem: Optional[Tuple[str, str]] = None
+    error: Optional[AgentMonitorError] = None
+
+    def lose(self, reason: str, events: Iterable[bytes]) -> None:
+        """Note that *events* are lost for *reason*."""
+        gone = list(events)
+        if gone:
+            self.lost.append((reason, len(gone)))
+            losses = sum(isinstance(event, LossEvent) for event in gone)
+            self.untold.append((reason, losses))
+
+
+class Delivery:
+    """Know what waits, what is under way, and when the next request may start."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._buffer = Buffer(config.buffer_bytes)
+        self._flying: Dict[Batch, Optional[str]] = {}
+        self._since = 0.0
+        self._max_bytes = config.max_batch_bytes
+        self._probe_single = False
+        self._in_doubt = False
+        self.pacing = Pacing(config.retry_attempts, clock=clock, random=random)
+        self.wake_at: float = NEVER
+        """The number of waiting events at which it is worth calling `next` again."""
+
+    def __len__(self) -> int:
+        """Return how many events wait or are under way."""
+        given_up = sum(len(b) for b, reason in self._flying.items() if reason)
+        return len(self._buffer) + self.in_flight - given_up
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self._buffer!r}, {self.in_flight} flying, {self.pacing!r}>"
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many events are in requests under way."""
+        return sum(map(len, self._flying))
+
+    @property
+    def waiting(self) -> int:
+        """Return how many events wait for their request."""
+        return len(self._buffer)
+
+    @property
+    def backlog(self) -> bool:
+        """Tell whether another request could be filled, and is welcome."""
+        return self.pacing.healthy and self._buffer.loose >= MAX_EVENTS_PER_REQUEST
+
+    def add(self, event: bytes) -> Effects:
+        """Let *event* wait for its request."""
+        effects = Effects()
+        if not self._buffer.loose:
+            self._since = self._clock()
+        effects.lose("buffer_full", self._buffer.add(event))
+        return effects
+
+    def next(self, *, hurried: bool) -> Union[Batch, float]:
+        """Return the batch to send now, or the seconds until it is worth asking.
+
+        *hurried* means that somebody waits: everything is due at once.
+        """
+        if not len(self._buffer):
+            self.wake_at = 1
+            return NEVER
+        if self.pacing.wait():
+            return self.pacing.wait()
+        if self._flying and not self.pacing.healthy:
+            return NEVER
+        due = 0.0 if hurried else self._due_in()
+        if due > 0:
+            self.wake_at = self._config.batch_size
+            return due
+        return self._take()
+
+    def settle(self, batch: Batch, outcome: Outcome) -> Effects:
+        """Note what became of *batch*."""
+        effects = Effects()
+        given_up = self._flying.pop(batch)
+        if given_up is not None:
+            if isinstance(outcome, Delivered):
+                # It was counted as lost too early; it did arrive.
+                effects.lost.append((given_up, -len(batch)))
+                effects.delivered = len(batch)
+            return effects
+        _SETTLE[type(outcome)](self, batch, outcome, effects)
+        return effects
+
+    def give_up(self, reason: str, *, in_flight: bool) -> Effects:
+        """Lose what waits, and with *in_flight* what is under way too."""
+        effects = Effects()
+        effects.lose(reason, self._buffer.clear())
+        if in_flight:
+            for batch, given_up in self._flying.items():
+                if given_up is None:
+                    self._flying[batch] = reason
+                    effects.lose(reason, batch.events)
+        return effects
+
+    def _due_in(self) -> float:
+        buffer = self._buffer
+        if buffer.has_batch or buffer.loose >= self._config.batch_size:
+            return 0.0
+        return self._since + self._config.flush_interval - self._clock()
+
+    def _take(self) -> Union[Batch, float]:
+        most = 1 if self._probe_single else MAX_EVENTS_PER_REQUEST
+        batch = self._buffer.take(most, self._max_bytes)
+        self._since = self._clock()
+        if batch is None:
+            return NEVER
+        self._flying[batch] = None
+        return batch
+
+    # -- one method for each kind of outcome ---------------------------------------
+
+    def _delivered(self, batch: Batch, outcome: Delivered, effects: Effects) -> None:
+        self._reached()
+        effects.delivered = len(batch)
+        self._in_doubt = False
+        self._max_bytes = min(self._config.max_batch_bytes, self._max_bytes * 2)
+        if batch.isolation is not None:
+            batch.isolation.accepted()
+
+    def _unreachable(
+        self, batch: Batch, outcome: Unreachable, effects: Effects
+    ) -> None:
+        pauses = self.pacing.failed(outcome.retry_after)
+        if batch.tries > self._config.retry_attempts:
+            # Perhaps it is this batch that the server stumbles over: let others try.
+            gone = self._buffer.put_last(batch)
+        else:
+            gone = self._buffer.put_first([batch])
+        effects.lose("buffer_full", gone)
+        if pauses:
+            self._pauses(effects, outcome.error)
+
+    def _refused(self, batch: Batch, outcome: Refused, effects: Effects) -> None:
+        pauses = self.pacing.refused()
+        self._probe_single = True
+        effects.lose("buffer_full", self._buffer.put_first([batch]))
+        self._buffer.unpack()
+        if pauses:
+            self._pauses(effects, outcome.error)
+
+    def _too_large(self, batch: Batch, outcome: TooLarge, effects: Effects) -> None:
+        self._reached()
+        if len(batch) == 1:
+            self._lose(effects, "too_large", batch.events, outcome.error)
+            return
+        self._max_bytes = max(1, batch.size // 2)
+        effects.lose("buffer_full", self._buffer.put_first(batch.halves()))
+
+    def _rejected(self, batch: Batch, outcome: Rejected, effects: Effects) -> None:
+        self._reached()
+        isolation = self._isolation_of(batch)
+        isolation.refused()
+        named = [index for index in outcome.indices if 0 <= index < len(batch)]
+        lost, rest = batch.divide(named) if named else ([], batch.halves())
+        if isolation.hopeless or len(batch) == 1:
+            lost, rest = list(batch.events), []
+        if isolation.hopeless:
+            lost += self._buffer.take_out(isolation)
+            self._in_doubt = True
+        # Last, not first: the larger parts are asked about before the smaller, so
+        # that it shows soon whether the server accepts anything at all.
+        for part in rest:
+            effects.lose("buffer_full", self._buffer.put_last(part))
+        if lost:
+            self._lose(effects, "rejected", lost, outcome.error)
+
+    def _isolation_of(self, batch: Batch) -> Isolation:
+        if batch.isolation is None:
+            doubt = self._in_doubt
+            requests = ISOLATION_REQUESTS_IN_DOUBT if doubt else ISOLATION_REQUESTS
+            batch.isolation = Isolation(requests)
+        return batch.isolation
+
+    def _reached(self) -> None:
+        self.pacing.succeeded()
+        self._probe_single = False
+
+    def _lose(
+        self,
+        effects: Effects,
+        reason: str,
+        events: Iterable[bytes],
+        error: AgentMonitorError,
+    ) -> None:
+        effects.lose(reason, events)
+        effects.error = error
+        effects.problem = (reason, f"lost as {reason}: {effects.lost[-1][1]}; {error}")
+
+    def _pauses(self, effects: Effects, error: AgentMonitorError) -> None:
+        effects.error = error
+        effects.problem = (
+            f"{type(error).__name__}:{self._config.api_url}",
+            f"{error}; delivery pauses, {len(self)} events wait",
+        )
+
+
+_SETTLE: Dict[Type[object], Callable[..., None]] = {
+    Delivered: Delivery._delivered,
+    Unreachable: Delivery._unreachable,
+    Refused: Delivery._refused,
+    TooLarge: Delivery._too_large,
+    Rejected: Delivery._rejected,
+}

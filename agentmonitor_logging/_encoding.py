@@ -1,0 +1,202 @@
+"""An event as bytes: strict JSON, never above its size.
+
+Truncation is here and not in the rendering, because what a redactor leaves is what
+has to fit.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from ._raised import shortened
+from ._rendering import Renderer
+
+Event = Dict[str, Any]
+
+_FORMAT: Dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}
+_UTF8 = json.JSONEncoder(ensure_ascii=False, **_FORMAT).encode
+_ASCII = json.JSONEncoder(ensure_ascii=True, **_FORMAT).encode
+
+_IDENTITY = ("event_id", "trace_id", "span_id", "parent_span_id")
+"""The metadata that no truncation touches: by it events find together."""
+
+_LARGEST = 1e15
+_FEWEST_CHARS = 64
+_FEWEST_ITEMS = 8
+
+_IDENTITY_BYTES = 136
+"""What an identifying text may take when nothing else fits."""
+
+
+def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes:
+    """Return *event* as strict JSON in UTF-8, at most *max_bytes* (>= 1024) long.
+
+    What is too large is truncated: long strings first, then containers, at last
+    input and output as a whole. The metadata then says ``"truncated": true``. The
+    agent, type, time, status and the ids always survive. Never raises.
+    """
+    try:
+        if not _is_plainly_larger(event, max_bytes):
+            encoded = _strict(event, ensure_ascii)
+            if len(encoded) <= max_bytes:
+                return encoded
+        return _truncated(event, max_bytes, ensure_ascii)
+    except Exception:  # a redactor may leave anything
+        return _truncated(_rendered(event), max_bytes, ensure_ascii)
+
+
+def _strict(event: Any, ensure_ascii: bool) -> bytes:
+    return (_ASCII if ensure_ascii else _UTF8)(event).encode()
+
+
+def _is_plainly_larger(event: Event, limit: int) -> bool:
+    """Tell cheaply that encoding all of *event* would be a waste."""
+    for part in event.values():
+        if _is_long(part, limit):
+            return True
+        if type(part) is dict and any(_is_long(item, limit) for item in part.values()):
+            return True
+    return False
+
+
+def _is_long(value: Any, limit: int) -> bool:
+    kind = type(value)
+    return (kind is str or kind is dict or kind is list) and len(value) > limit
+
+
+def _rendered(event: Any) -> Event:
+    rendered = Renderer().render(event)
+    return rendered if isinstance(rendered, dict) else {"metadata": {"value": rendered}}
+
+
+def _truncated(event: Event, limit: int, ensure_ascii: bool) -> bytes:
+    for chars, items in _steps(limit):
+        encoded = _attempt(event, limit, chars, items, ensure_ascii)
+        if encoded is not None:
+            return encoded
+    bare = {**event}
+    for name in ("input_data", "output_data"):
+        bare[name] = _stub(event.get(name), ensure_ascii)
+    encoded = _attempt(bare, limit, 256, 32, ensure_ascii)
+    return encoded or _strict(_skeleton(bare, ensure_ascii), ensure_ascii)
+
+
+def _steps(limit: int) -> Iterator[Tuple[int, int]]:
+    """Yield characters per string and items per container, ever fewer."""
+    chars, items = limit // 2, limit // 8
+    while chars >= _FEWEST_CHARS:
+        yield chars, max(items, _FEWEST_ITEMS)
+        chars, items = chars // 4, items // 4
+    yield _FEWEST_CHARS, _FEWEST_ITEMS
+
+
+def _attempt(
+    event: Event, limit: int, chars: int, items: int, ensure_ascii: bool
+) -> Optional[bytes]:
+    cut = _Cut(limit, chars, items)
+    try:
+        small = {name: cut.value(value) for name, value in event.items()}
+    except _TooLargeError:
+        return None
+    _mark(small, event.get("metadata"))
+    encoded = _strict(small, ensure_ascii)
+    return encoded if len(encoded) <= limit else None
+
+
+def _mark(small: Event, metadata: Any) -> None:
+    """Bring back the ids in full and say that something is missing."""
+    marked = small.get("metadata")
+    if isinstance(marked, dict) and isinstance(metadata, dict):
+        marked.update({name: metadata[name] for name in _IDENTITY if name in metadata})
+        marked["truncated"] = True
+
+
+class _TooLargeError(Exception):
+    """Say that a cut would not fit anyway."""
+
+
+class _Cut:
+    """Copy a value within *chars* per string and *items* per container.
+
+    *left* is what all of it may still take, in characters, which are never more
+    than bytes. Raises _TooLargeError as soon as that is used up.
+    """
+
+    def __init__(self, left: int, chars: int, items: int) -> None:
+        self.left = left
+        self.chars = chars
+        self.items = max(items, 1)
+
+    def value(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            text = shortened(value, self.chars)
+            self._spend(len(text))
+            return text
+        self._spend(1)
+        if kind is dict:
+            return self._dict(value)
+        return self._list(value) if kind is list else value
+
+    def _dict(self, value: Dict[str, Any]) -> Dict[str, Any]:
+        cut: Dict[str, Any] = {}
+        for name, item in value.items():
+            if len(cut) >= self.items:
+                cut["[truncated]"] = f"{len(value) - len(cut):,} more items"
+                break
+            cut[self.value(name)] = self.value(item)
+        return cut
+
+    def _list(self, value: List[Any]) -> List[Any]:
+        cut = [self.value(item) for item in value[: self.items]]
+        if len(cut) < len(value):
+            cut.append(f"[truncated: {len(value) - len(cut):,} more items]")
+        return cut
+
+    def _spend(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise _TooLargeError
+
+
+def _stub(value: Any, ensure_ascii: bool) -> Any:
+    if value is None:
+        return None
+    return {"truncated": True, "bytes": len(_strict(value, ensure_ascii))}
+
+
+def _skeleton(event: Event, ensure_ascii: bool) -> Event:
+    """Return what identifies *event*, in less than a kilobyte."""
+
+    def fit(value: Any, size: int) -> Any:
+        return _fitted(value, size, ensure_ascii) if type(value) is str else None
+
+    def number(value: Any) -> Any:
+        return value if type(value) in (int, float) and abs(value) < _LARGEST else None
+
+    metadata = event.get("metadata")
+    known = metadata if isinstance(metadata, dict) else {}
+    ids = {name: fit(known[name], 40) for name in _IDENTITY if name in known}
+    if "event_id" in ids:
+        ids["event_id"] = fit(known["event_id"], _IDENTITY_BYTES)
+    return {
+        "agent_id": fit(event.get("agent_id"), _IDENTITY_BYTES),
+        "event_type": fit(event.get("event_type"), _IDENTITY_BYTES),
+        "timestamp": fit(event.get("timestamp"), 40),
+        "input_data": event.get("input_data"),
+        "output_data": event.get("output_data"),
+        "metadata": {**ids, "truncated": True},
+        "cost_usd": number(event.get("cost_usd")),
+        "latency_ms": number(event.get("latency_ms")),
+        "status": fit(event.get("status"), 16),
+        "error_message": fit(event.get("error_message"), 64),
+    }
+
+
+def _fitted(text: str, size: int, ensure_ascii: bool) -> str:
+    """Cut *text* until its JSON takes at most *size* bytes."""
+    text = text[:size]
+    while len(_strict(text, ensure_ascii)) - 2 > size:
+        text = text[: len(text) // 2]
+    return text

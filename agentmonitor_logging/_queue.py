@@ -1,0 +1,161 @@
+"""The queue of records between the caller's threads and the listener's.
+
+`queue.Queue` takes a lock in `put` that is not re-entrant: a signal handler or a
+finaliser that logs in the middle of it waits for itself for ever, and so does a child
+forked meanwhile. Here a put is one `deque.append`. And the listener is woken for
+the first record after a pause and then gathers for a moment, because a wake-up for
+each record costs more than the record.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from typing import Any, Deque, Optional
+
+GATHER_SECONDS = 0.05
+"""How long the listener lets records gather after the first: short enough that nobody
+who watches notices, long enough that 2,000 records a second cost 20 wake-ups."""
+
+GATHER_RECORDS = 100
+"""The number of gathered records at which the listener stops waiting for more."""
+
+_READ_PATIENCE = 0.2
+_NEVER = float("inf")
+
+
+class RecordQueue:
+    """Hold at most *maxsize* records; nobody waits to put one in.
+
+    Offers what `logging.handlers` needs of a queue: put_nowait, get, qsize.
+    """
+
+    def __init__(
+        self,
+        maxsize: int,
+        gather_seconds: float = GATHER_SECONDS,
+        gather_records: int = GATHER_RECORDS,
+    ) -> None:
+        self.maxsize = maxsize
+        self._gather_seconds = gather_seconds
+        self._gather_records = gather_records
+        self._records: Deque[Any] = deque()
+        self._taking = threading.Lock()
+        self._taken = 0
+        self._wake_at: float = _NEVER
+        self.overflowed = False
+        """Whether a record found no room; the listener tells, not the caller."""
+        # A SimpleQueue, not an Event: its put is safe in a signal handler.
+        self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def put_nowait(self, record: Any) -> None:
+        """Add *record* without waiting; raise `queue.Full` where there is no room."""
+        records = self._records
+        if len(records) >= self.maxsize:
+            self.overflowed = True
+            raise queue.Full
+        records.append(record)
+        if len(records) >= self._wake_at:
+            self.hurry()
+
+    def get_nowait(self) -> Any:
+        """Take the oldest record; raise `queue.Empty` where there is none."""
+        with self._taking:
+            if not self._records:
+                raise queue.Empty
+            self._taken += 1
+            return self._records.popleft()
+
+    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
+        """Take the oldest record, waiting for it at most *timeout* seconds.
+
+        `hurry` ends the wait as a time-out would.
+        """
+        if not self._records and block:
+            self._wait(timeout)
+        return self.get_nowait()
+
+    def hurry(self) -> None:
+        """Wake the listener now: for a flush, for the end, for a full house."""
+        self._wake_at = _NEVER
+        self._signal.put(None)
+
+    def qsize(self) -> int:
+        """Return how many records wait."""
+        return len(self._records)
+
+    def reset_after_fork(self) -> None:
+        """Start empty in a child: what waits is the parent's to deliver."""
+        self.__init__(  # type: ignore[misc]
+            self.maxsize, self._gather_seconds, self._gather_records
+        )
+
+    def entered(self) -> int:
+        """Return how many records were ever put in."""
+        held = self._taking.acquire(timeout=_READ_PATIENCE)
+        try:
+            return self._taken + len(self._records)
+        finally:
+            if held:
+                self._taking.release()
+
+    def _wait(self, timeout: Optional[float]) -> None:
+        self._sleep(1, timeout)
+        if self._records and self._gather_seconds:
+            self._sleep(self._gather_records, self._gather_seconds)
+
+    def _sleep(self, wake_at: int, seconds: Optional[float]) -> None:
+        self._wake_at = wake_at
+        # A record may have come in before the mark was set, and so not have rung.
+        if len(self._records) < wake_at:
+            try:
+                self._signal.get(timeout=seconds)
+            except queue.Empty:
+                pass
+        self._wake_at = _NEVER
+
+
+class ForeignQueue:
+    """Make a queue that the application brought look like a `RecordQueue`.
+
+    It does not count what was put in; the handler enters that in the ledger itself.
+    """
+
+    POLL_SECONDS = 0.2
+    """How often the listener looks up whether it shall stop: such a queue cannot be
+    woken without a sentinel, which finds no room in a full one."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.overflowed = False
+
+    def put_nowait(self, record: Any) -> None:
+        """Add *record* without waiting; raise `queue.Full` where there is no room."""
+        try:
+            self.inner.put_nowait(record)
+        except queue.Full:
+            self.overflowed = True
+            raise
+
+    def get_nowait(self) -> Any:
+        """Take the oldest record; raise `queue.Empty` where there is none."""
+        return self.inner.get_nowait()
+
+    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
+        """Take the oldest record, waiting for it a short while."""
+        patience = self.POLL_SECONDS if timeout is None else timeout
+        return self.inner.get(block, min(patience, self.POLL_SECONDS))
+
+    def hurry(self) -> None:
+        """Do nothing: the listener looks up by itself."""
+
+    def reset_after_fork(self) -> None:
+        """Do nothing: what the application brought is the application's to renew."""
+
+    def qsize(self) -> int:
+        """Return how many records wait, as far as the queue can tell."""
+        try:
+            return int(self.inner.qsize())
+        except NotImplementedError:  # multiprocessing.Queue on macOS
+            return 0

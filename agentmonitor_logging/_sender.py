@@ -1,0 +1,405 @@
+"""Threads that deliver: batches leave, outcomes come back, and both are counted.
+
+The decisions are `Delivery`'s, made under one lock; requests, log lines and
+callbacks happen outside of it. Threads start with the first event and are daemons:
+a process can always end. The first worker waits for work; more are opened only
+under backlog and leave when it is gone.
+"""
+
+from __future__ import annotations
+
+import queue
+import random as _random
+import threading
+import time
+from collections import deque
+from typing import Callable, Deque, Dict, List, Optional, Protocol, Union
+
+from . import _diagnostics
+from ._answers import Delivered, Outcome, Unreachable
+from ._batch import Batch, LossEvent
+from ._config import Config
+from ._delivery import NEVER, Delivery, Effects
+from ._stats import Ledger
+from .exceptions import AgentMonitorError, NetworkError
+
+SLOW_REQUEST = 0.005
+"""Seconds from which on a second request beside the first one pays; below, the
+processor is the limit, and another thread would only fight for it."""
+LOSS_EVENT_INTERVAL = 30.0
+"""Seconds between two loss events, unless somebody flushes."""
+HURRY_PATIENCE = 0.1
+"""Seconds that a flush waits for the listener before it sends what is here."""
+_LEAST_TIMEOUT = 0.1
+_ENDING = 0.2
+"""Seconds that a closing thread grants a worker that has nothing left to do."""
+
+
+class SupportsSend(Protocol):
+    """What the sender needs of a transport."""
+
+    def send(self, batch: Batch, timeout: float) -> Outcome:
+        """Send *batch* within *timeout* seconds."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+    def abandon(self) -> None:
+        """Let go of a connection that the parent process uses."""
+
+
+class Sender:
+    """Deliver encoded events; the answer table of the design says how.
+
+    *transport* makes a transport for a thread; *clock* (monotonic seconds) and
+    *random* (0 to 1) are parameters for tests; *loss_event* encodes the event that
+    tells of losses by reason.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        transport: Callable[[], SupportsSend],
+        loss_event: Callable[[Dict[str, int]], bytes],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._make_transport = transport
+        self._loss_event = loss_event
+        self._clock = clock
+        self._random = random
+        self._transports: List[SupportsSend] = []
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._delivery = Delivery(
+            self._config, clock=self._clock, random=self._random
+        )
+        self._incoming: Deque[bytes] = deque()
+        # A SimpleQueue, not an Event: its put is safe in a signal handler.
+        self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._idle_transports: Deque[SupportsSend] = deque()
+        self._worker: Optional[threading.Thread] = None
+        self._helpers = 0
+        self._last_seconds = 0.0
+        self._hurry_mark = 0
+        self._hurried_at = 0.0
+        self._loss_event_after = 0.0
+        self._deadline = NEVER
+        self._stopping = False
+        self.loss_mark = 0
+        """The mark of the ledger that is reached when the loss event is settled."""
+
+    def __repr__(self) -> str:
+        return f"<Sender {self._delivery!r}>"
+
+    # -- what others call ----------------------------------------------------------
+
+    def put(self, event: bytes) -> None:
+        """Add *event*, which the ledger has accepted, without waiting for anything.
+
+        An event that finds the lock taken is taken in by whoever holds it.
+        """
+        self._incoming.append(event)
+        self._take_in_if_free()
+        if self._worker is None or self._stopping:
+            self.start()
+
+    def start(self) -> bool:
+        """Have a worker, and tell whether there is one: none can start at exit."""
+        if not self._lock.acquire(timeout=_ENDING):
+            # A signal handler of ours interrupted the holder; the next event starts.
+            return False
+        try:
+            self._stopping = False
+            self._deadline = NEVER
+            if self._worker is not None and self._worker.is_alive():
+                return True
+            self._worker = threading.Thread(
+                target=self._work, name="agentmonitor-sender", daemon=True
+            )
+            worker = self._worker
+        finally:
+            self._lock.release()
+        return self._started(worker)
+
+    def hurry(self) -> None:
+        """Let all that is accepted by now be due, despite a back-off for one request."""
+        self._hurry_mark = max(self._hurry_mark, self._ledger.mark())
+        self._hurried_at = self._clock()
+        self._delivery.pacing.bring_forward()
+        self._signal.put(None)
+
+    def stop_when_empty(self) -> None:
+        """End the worker after what it has, without waiting: nobody is left to ask."""
+        self._deadline = self._clock() + self._config.shutdown_timeout
+        self._stopping = True
+        self.hurry()
+
+    def held(self) -> int:
+        """Return how many events wait or are under way."""
+        with self._lock:
+            return len(self._incoming) + len(self._delivery)
+
+    def finish(self, deadline: float, patience: float) -> None:
+        """Deliver what is there, at most until the monotonic *deadline*, and stop.
+
+        Where the worker does not get it done within *patience* seconds (it may wait
+        for a lock that our caller holds), or none can run, this thread does its work.
+        """
+        worker = self._worker
+        self._deadline = deadline
+        self._delivery.pacing.succeeded()
+        self.hurry()
+        helped = worker is not None and worker.is_alive() and not _is_current(worker)
+        if helped:
+            until = min(deadline, self._clock() + patience)
+            self._ledger.wait_settled(self._hurry_mark, until)
+        self._work_here(deadline)
+        self._stopping = True
+        self._signal.put(None)
+        if helped and worker is not None:
+            worker.join(max(0.0, min(_ENDING, deadline - self._clock())))
+
+    def give_up(self, reason: str, *, in_flight: bool) -> int:
+        """Lose what is left for *reason*, and return how many events that were."""
+        with self._lock:
+            effects = self._take_in()
+            effects.append(self._delivery.give_up(reason, in_flight=in_flight))
+        self._perform(effects)
+        return sum(count for _, count in effects[-1].lost)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle_transports:
+            self._idle_transports.pop().close()
+
+    def reset_after_fork(self) -> None:
+        """Forget what belongs to the parent process, which delivers it."""
+        for transport in self._transports:
+            transport.abandon()
+        del self._transports[:]
+        self._start_afresh()
+
+    # -- taking in -----------------------------------------------------------------
+
+    def _take_in_if_free(self) -> None:
+        while self._incoming and self._lock.acquire(blocking=False):
+            try:
+                effects = self._take_in()
+                ring = self._delivery.waiting >= self._delivery.wake_at
+                if ring:
+                    self._delivery.wake_at = NEVER
+            finally:
+                self._lock.release()
+            if ring:
+                self._signal.put(None)
+            self._perform(effects)
+
+    def _take_in(self) -> List[Effects]:
+        effects = []
+        while self._incoming:
+            change = self._delivery.add(self._incoming.popleft())
+            if change.lost:
+                effects.append(change)
+        return effects
+
+    # -- the threads -----------------------------------------------------------------
+
+    def _started(self, thread: threading.Thread) -> bool:
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter shuts down, or allows no threads (a subinterpreter).
+            self._worker = None if thread is self._worker else self._worker
+            return False
+        return True
+
+    def _work(self) -> None:
+        with _diagnostics.own_work():
+            while True:
+                step = self._next()
+                if isinstance(step, Batch):
+                    self._send(step)
+                elif self._left():
+                    break
+                else:
+                    self._sleep(step)
+        self.close()
+
+    def _left(self) -> bool:
+        """Leave if that is wanted, so that `start` knows it needs a new worker."""
+        with self._lock:
+            empty = not self._incoming and not len(self._delivery)
+            if self._stopping and empty and _is_current(self._worker):
+                self._worker = None
+            return not _is_current(self._worker)
+
+    def _work_beside(self) -> None:
+        """Help the worker while there is a backlog."""
+        with _diagnostics.own_work():
+            step = self._next()
+            while isinstance(step, Batch):
+                self._send(step)
+                step = self._next()
+        with self._lock:
+            self._helpers -= 1
+
+    def _work_here(self, deadline: float) -> None:
+        """Do the worker's work in a closing thread."""
+        with _diagnostics.own_work():
+            while self._clock() < deadline:
+                step = self._next()
+                if isinstance(step, Batch):
+                    self._send(step)
+                elif not self._incoming and not self._delivery.waiting:
+                    return
+                else:
+                    self._sleep(min(step, deadline - self._clock()))
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopping:
+            seconds = min(seconds, max(_LEAST_TIMEOUT, self._deadline - self._clock()))
+        try:
+            self._signal.get(timeout=None if seconds == NEVER else max(seconds, 0.0))
+        except queue.Empty:
+            pass
+        if self._stopping and self._clock() > self._deadline:
+            self.give_up("shutdown", in_flight=False)
+
+    def _next(self) -> Union[Batch, float]:
+        unsettled = self._hurried_events()
+        with self._lock:
+            effects = self._take_in()
+            on_their_way = self._on_their_way(unsettled)
+            step = self._delivery.next(hurried=unsettled > 0 and not on_their_way)
+            if on_their_way and not isinstance(step, Batch):
+                self._delivery.wake_at = self._delivery.waiting + on_their_way
+                step = min(step, HURRY_PATIENCE)
+        self._perform(effects)
+        return step
+
+    def _hurried_events(self) -> int:
+        """Count the events that somebody waits for."""
+        if not self._hurry_mark:
+            return 0
+        unsettled = self._hurry_mark - self._ledger.settled()
+        if unsettled <= 0:
+            self._hurry_mark = 0
+        return max(0, unsettled)
+
+    def _on_their_way(self, unsettled: int) -> int:
+        """Count those of *unsettled* that the listener still has: one request for all.
+
+        Not for long, as a slow redactor must not hold up what is here.
+        """
+        if self._clock() > self._hurried_at + HURRY_PATIENCE:
+            return 0
+        return max(0, unsettled - len(self._delivery))
+
+    def _send(self, batch: Batch) -> None:
+        self._call_help()
+        self._ledger.request(again=batch.tries > 0)
+        batch.tries += 1
+        transport = self._checked_out()
+        began = self._clock()
+        left = max(_LEAST_TIMEOUT, self._deadline - began)
+        outcome = self._outcome(transport, batch, min(self._config.timeout, left))
+        self._last_seconds = self._clock() - began
+        self._idle_transports.append(transport)
+        self._settle(batch, outcome)
+
+    def _outcome(
+        self, transport: SupportsSend, batch: Batch, timeout: float
+    ) -> Outcome:
+        try:
+            outcome = transport.send(batch, timeout)
+        except Exception as error:  # noqa: BLE001 - the worker must not end
+            _diagnostics.note_swallowed(error, "the transport")
+            return Unreachable(NetworkError(_diagnostics.describe(error)))
+        if self._config.debug:
+            _diagnostics.debug(f"{len(batch)} events, try {batch.tries}: {outcome!r}")
+        return outcome
+
+    def _checked_out(self) -> SupportsSend:
+        try:
+            return self._idle_transports.pop()
+        except IndexError:
+            transport = self._make_transport()
+            self._transports.append(transport)
+            return transport
+
+    def _call_help(self) -> None:
+        if self._stopping or self._last_seconds < SLOW_REQUEST:
+            return
+        with self._lock:
+            wanted = self._helpers < self._config.max_in_flight - 1
+            if not wanted or not self._delivery.backlog:
+                return
+            self._helpers += 1
+        helper = threading.Thread(
+            target=self._work_beside, name="agentmonitor-sender-helper", daemon=True
+        )
+        if not self._started(helper):
+            with self._lock:
+                self._helpers -= 1
+
+    # -- outcomes --------------------------------------------------------------------
+
+    def _settle(self, batch: Batch, outcome: Outcome) -> None:
+        hurried = self._hurried_events() > 0
+        with self._lock:
+            effects = self._delivery.settle(batch, outcome)
+            if isinstance(outcome, Delivered):
+                self._tell_losses(hurried=hurried)
+        self._perform([effects])
+        self._signal.put(None)
+
+    def _tell_losses(self, *, hurried: bool) -> None:
+        if self._clock() < self._loss_event_after and not hurried:
+            return
+        untold = self._ledger.take_untold_losses()
+        if untold:
+            self._loss_event_after = self._clock() + LOSS_EVENT_INTERVAL
+            self._ledger.accept()
+            self._incoming.append(LossEvent(self._loss_event(untold)))
+            self.loss_mark = self._ledger.mark()
+            if hurried:
+                self._hurry_mark = self.loss_mark
+
+    def _perform(self, many: List[Effects]) -> None:
+        for effects in many:
+            self._count(effects)
+            if effects.problem is not None:
+                _diagnostics.report(*effects.problem)
+            if effects.error is not None:
+                self._tell_application(effects.error)
+
+    def _count(self, effects: Effects) -> None:
+        for reason, count in effects.untold:
+            self._ledger.tell(reason, count)
+        for reason, count in effects.lost:
+            self._ledger.lose(reason, count)
+        if any(reason == "buffer_full" for reason, _ in effects.lost):
+            _diagnostics.report("buffer_full", "the buffer is full, the oldest are lost")
+        if effects.delivered:
+            self._ledger.deliver(effects.delivered)
+
+    def _tell_application(self, error: AgentMonitorError) -> None:
+        if self._config.on_error is None:
+            return
+        try:
+            with _diagnostics.own_work():
+                self._config.on_error(error)
+        except Exception as raised:  # noqa: BLE001 - the application's own code
+            text = f"on_error raised {_diagnostics.describe(raised)}"
+            _diagnostics.report("on_error", text)
+
+
+def _is_current(thread: Optional[threading.Thread]) -> bool:
+    return thread is threading.current_thread()

@@ -1,0 +1,151 @@
+"""One thread that owns the one connection which writes.
+
+Requests that arrive while a transaction is being made durable share the next one, so
+the price of an fsync is paid per group and not per request.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+from .exceptions import StoreClosedError
+from .validation import Row
+
+if TYPE_CHECKING:
+    import sqlite3
+
+MAX_GROUP_ROWS = 5_000
+"""Rows in one transaction: enough to make fsync cheap, and few enough that the first
+request of a group waits well under a second for the last."""
+
+_INSERT = (
+    f"INSERT INTO events (received_us, {', '.join(Row._fields)})"  # noqa: S608 - names
+    f" VALUES ({', '.join('?' * (1 + len(Row._fields)))})"
+    " ON CONFLICT (agent_id, event_id) WHERE event_id IS NOT NULL DO NOTHING"
+)
+
+
+class Stored(NamedTuple):
+    """Count what became of some rows: newly stored, and known already."""
+
+    accepted: int
+    duplicates: int
+
+
+_Request = Tuple[Sequence[Row], "Future[Stored]"]
+
+
+class Writer:
+    """Store rows in the order in which they come, and say when they are durable.
+
+    The writer owns *connection* from now on and closes it at the end.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._requests: queue.Queue[Optional[_Request]] = queue.Queue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(
+            target=self._run, name="agentmonitor-collector-writer", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Say whether rows can be taken."""
+        return not self._closed and self._thread.is_alive()
+
+    def append(self, rows: Sequence[Row]) -> Future[Stored]:
+        """Return at once; the future is done when *rows* are committed.
+
+        Raises `StoreClosedError`. The future fails with `sqlite3.Error` where the disk
+        is full or broken, and then nothing of *rows* is stored.
+        """
+        future: Future[Stored] = Future()
+        with self._lock:
+            if self._closed:
+                message = "the store is closed"
+                raise StoreClosedError(message)
+            self._requests.put((rows, future))
+        return future
+
+    def close(self) -> None:
+        """Commit what was taken, then end the thread; a second call does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._requests.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            group, more = self._next_group()
+            self._store(group)
+        self._connection.close()
+
+    def _next_group(self) -> Tuple[List[_Request], bool]:
+        group: List[_Request] = []
+        rows = 0
+        request = self._requests.get()
+        while request is not None:
+            if request[1].set_running_or_notify_cancel():
+                group.append(request)
+                rows += len(request[0])
+            if rows >= MAX_GROUP_ROWS:
+                return group, True
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+    def _store(self, group: List[_Request]) -> None:
+        try:
+            results = self._commit([rows for rows, _ in group])
+        except Exception as error:  # the thread must outlive any of them
+            self._store_apart(group, error)
+        else:
+            for (_, future), stored in zip(group, results):
+                future.set_result(stored)
+
+    def _store_apart(self, group: List[_Request], error: Exception) -> None:
+        # One request that cannot be stored must not fail its neighbours.
+        if len(group) == 1:
+            group[0][1].set_exception(error)
+            return
+        for request in group:
+            self._store([request])
+
+    def _commit(self, requests: Sequence[Sequence[Row]]) -> List[Stored]:
+        if not requests:
+            return []
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = [self._insert(rows) for rows in requests]
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite may have rolled back by itself, on a full disk for instance.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return results
+
+    def _insert(self, rows: Sequence[Row]) -> Stored:
+        received_us = int(self._clock() * 1_000_000)
+        cursor = self._connection.executemany(
+            _INSERT, [(received_us, *row) for row in rows]
+        )
+        accepted = max(cursor.rowcount, 0)
+        return Stored(accepted, len(rows) - accepted)

@@ -1,0 +1,99 @@
+"""The event as one line of JSON, for console and file handlers.
+
+Separate from the handlers, because only programs that write such lines pay for
+importing python-json-logger.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Union
+
+from pythonjsonlogger.json import JsonFormatter
+
+from ._config import DEFAULT_API_URL, Config, Secret
+from .events import encode, event_from_record
+from .redaction import Redactor
+
+if TYPE_CHECKING:
+    import logging
+
+
+class AgentEventFormatter(JsonFormatter):
+    """Write each record as the event that would be shipped, redacted alike.
+
+    One line of strict JSON per record. *agent_id* is else that of the environment
+    variable AGENTMONITOR_AGENT_ID, else empty; the other options are those of
+    `AgentMonitorHandler`. *ensure_ascii* (the default) escapes other characters, so
+    that no encoding of a file or console can refuse the line. *fmt*, *datefmt*,
+    *style*, *validate* and *defaults* are accepted, as dictConfig passes them, and
+    mean nothing: the layout is fixed. A wrong option raises ConfigError.
+    """
+
+    makes_events = True
+    """Tells our handlers that a line of this formatter is no message text."""
+
+    def __init__(
+        self,
+        fmt: Optional[str] = None,
+        datefmt: Optional[str] = None,
+        style: str = "%",
+        validate: bool = True,  # noqa: FBT002 - the signature of logging.Formatter
+        *,
+        defaults: Optional[Mapping[str, Any]] = None,
+        agent_id: Optional[str] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+        redact_keys: Optional[Sequence[str]] = None,
+        redact_patterns: Optional[Sequence[Any]] = None,
+        redactor: Union[str, Callable[..., Any], None] = None,
+        redact_defaults: Optional[bool] = None,
+        max_event_bytes: Optional[int] = None,
+        ensure_ascii: bool = True,
+    ) -> None:
+        super().__init__(json_ensure_ascii=ensure_ascii)
+        self._config = _checked(
+            agent_id=agent_id,
+            metadata=metadata,
+            redact_keys=redact_keys,
+            redact_patterns=redact_patterns,
+            redactor=redactor,
+            redact_defaults=redact_defaults,
+            max_event_bytes=max_event_bytes,
+        )
+        self._redactor = Redactor(
+            self._config.redact_keys,
+            self._config.redact_patterns,
+            defaults=self._config.redact_defaults,
+            redactor=self._config.redactor,
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line for *record*, which is not changed; never raise."""
+        config = self._config
+        event = event_from_record(
+            record, agent_id=config.agent_id, metadata=config.metadata
+        )
+        redacted = self._redactor.redact(event)
+        line = encode(
+            redacted, config.max_event_bytes, ensure_ascii=self.json_ensure_ascii
+        )
+        return line.decode()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._config.agent_id!r}>"
+
+
+def _checked(**options: Any) -> Config:
+    """Check *options* as the handlers do; a formatter needs neither key nor address."""
+    agent_id = options.pop("agent_id") or os.environ.get("AGENTMONITOR_AGENT_ID")
+    config = Config.from_options(
+        {
+            "api_key": Secret(),
+            "api_url": DEFAULT_API_URL,
+            "enabled": True,
+            "agent_id": agent_id or "-",
+            **options,
+        }
+    )
+    return config if agent_id else replace(config, agent_id="")

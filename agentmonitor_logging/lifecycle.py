@@ -1,0 +1,82 @@
+"""Everything over all handlers of the process: configure, flush, stats, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, List, Optional, Union
+
+from . import _process
+from ._stats import FlushResult, Stats, total
+from .exceptions import ConfigError
+from .handlers import AgentMonitorHandler, AgentMonitorQueueHandler, flush_all
+
+
+def configure(
+    *,
+    logger: Union[None, str, logging.Logger] = None,
+    level: Union[int, str] = logging.INFO,
+    **options: Any,
+) -> AgentMonitorQueueHandler:
+    """Attach a queue handler to *logger* (the root logger by default) and return it.
+
+    The programmatic twin of dictConfig, for scripts and notebooks; *options* are those
+    of the table in README.md. The logger's level is lowered to *level* if need be.
+    Called again for the same logger, it replaces what it attached before. Raises
+    ConfigError.
+    """
+    target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
+    try:
+        handler = AgentMonitorQueueHandler(level=level, **options)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"level is {level!r}, but must be a logging level") from error
+    handler.configured_by_function = True
+    for earlier in list(target.handlers):
+        if getattr(earlier, "configured_by_function", False):
+            target.removeHandler(earlier)
+            earlier.close()
+    target.addHandler(handler)
+    if target.getEffectiveLevel() > handler.level:
+        target.setLevel(handler.level)
+    return handler
+
+
+def flush(timeout: Optional[float] = None) -> FlushResult:
+    """Deliver what every handler accepted up to now, waiting at most *timeout* seconds.
+
+    None waits as long as one request may take (the option `timeout`). The result is
+    true when nothing of it is pending.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return flush_all(_shipping_handlers(), deadline)
+
+
+async def aflush(timeout: Optional[float] = None) -> FlushResult:
+    """Flush without blocking the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, flush, timeout)
+
+
+def shutdown(timeout: Optional[float] = None) -> FlushResult:
+    """Close every handler, all of them within *timeout* seconds.
+
+    None means each one's option `shutdown_timeout`. What is logged afterwards starts
+    a handler again.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    for handler in reversed(_process.live()):
+        if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            handler.shutdown(left)
+    return flush_all(_shipping_handlers(), 0.0)
+
+
+def stats() -> Stats:
+    """Add up what became of the events of every live handler."""
+    return total(handler.stats() for handler in _shipping_handlers())
+
+
+def _shipping_handlers() -> List[AgentMonitorHandler]:
+    return [h for h in _process.live() if isinstance(h, AgentMonitorHandler)]

@@ -1,0 +1,80 @@
+"""Try laws one after the other, and say for each on a line of JSON how it went."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import importlib
+import json
+import logging
+import logging.config
+import sys
+import threading
+import time
+import traceback
+from typing import Iterable
+
+from laws import Law
+from servers import DEADLINE, ScriptedServer
+
+SECONDS_PER_LAW = 20
+
+
+def main(module: str, *names: str) -> None:
+    laws = importlib.import_module(f"laws.{module}").laws
+    for name in names:
+        faulthandler.dump_traceback_later(SECONDS_PER_LAW, exit=True)
+        print(json.dumps([name, complaint(laws[name])]), flush=True)
+
+
+def complaint(law: Law) -> str:
+    """Return why *law* was not kept, or nothing."""
+    try:
+        with ScriptedServer() as server:
+            law(server)
+            assert_nothing_is_left()
+    except BaseException:  # noqa: BLE001 - it is the verdict
+        return traceback.format_exc()
+    return ""
+
+
+def assert_nothing_is_left() -> None:
+    """Configure everything away, and see that books, threads and errors are in order."""
+    from agentmonitor_logging import _diagnostics, _process, stats
+
+    logging.disable(logging.NOTSET)
+    for logger in loggers():
+        logger.handlers.clear()
+        logger.filters.clear()
+        logger.disabled, logger.propagate = False, True
+        logger.setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    gc.collect()
+    for handler in reversed(_process.live()):
+        handler.shutdown(2.0)  # type: ignore[attr-defined]
+    wait_for_threads()
+    books = stats()
+    assert books.accepted == books.delivered + sum(books.lost.values()), books
+    swallowed = list(_diagnostics.swallowed)
+    del _diagnostics.swallowed[:]
+    _diagnostics.reset()
+    assert swallowed == [], swallowed
+
+
+def loggers() -> Iterable[logging.Logger]:
+    root = logging.getLogger()
+    known = list(root.manager.loggerDict.values())
+    return [root, *(item for item in known if isinstance(item, logging.Logger))]
+
+
+def wait_for_threads() -> None:
+    deadline = time.monotonic() + DEADLINE
+    for thread in threading.enumerate():
+        if thread.name.startswith("agentmonitor-"):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), f"{thread.name} did not end"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
