@@ -78,12 +78,8 @@ def outcome_of(
     status = answer.status
     if 200 <= status < 300:
         return _success(answer)
-    if status in _WRONG_KEY:
-        text = f"the server refuses the API key (status {status}{_said(answer)})"
-        return Refused(AuthenticationError(text, status))
-    if 300 <= status < 400 or status in _WRONG_ADDRESS:
-        text = f"nothing takes events at api_url (status {status}{_said(answer)})"
-        return Refused(APIError(text, status))
+    if status in _WRONG_KEY or 300 <= status < 400 or status in _WRONG_ADDRESS:
+        return _refusal(answer)
     error = APIError(f"the server answered {status}{_said(answer)}", status)
     if status == 413:
         return TooLarge(error)
@@ -92,6 +88,14 @@ def outcome_of(
     if 400 <= status < 500:
         return Rejected(error, _named_indices(answer.body))
     return Unreachable(NetworkError(f"the answer has no meaning: status {status}"))
+
+
+def _refusal(answer: Answer) -> Refused:
+    said = f"(status {answer.status}{_said(answer)})"
+    if answer.status in _WRONG_KEY:
+        text = f"the server refuses the API key {said}"
+        return Refused(AuthenticationError(text, answer.status))
+    return Refused(APIError(f"nothing takes events at api_url {said}", answer.status))
 
 
 def _success(answer: Answer) -> Outcome:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import Iterable, List, Optional, Sequence, Tuple
 
-ISOLATION_REQUESTS = 64
-"""How many refusals in a row a batch may cost before it is believed that the server
-refuses every event of it. Sixty-three are needed to ask about each run of three
-events in a batch of a hundred."""
-ISOLATION_REQUESTS_IN_DOUBT = 8
-"""The same for a batch that follows one which was refused whole."""
+REQUESTS_IN_DOUBT = 8
+"""How many refusals in a row a batch may cost that follows one of which the server
+refused every event. Halving asks about both halves and all quarters with seven."""
+_TELLING_SIZE = 10
+"""From how many refused events on it is believed that the server refuses everything."""
 
 
 class LossEvent(bytes):
@@ -18,24 +17,33 @@ class LossEvent(bytes):
 
 
 class Isolation:
-    """Bound what it may cost to find the refused events of one batch."""
+    """Bound what it may cost to find the refused events of one batch of *size*."""
 
-    def __init__(self, requests: int) -> None:
-        self._left = requests
-        self.anything_accepted = False
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._refusals = 0
+        self.accepted = False
+        """Whether part of the batch got through, so that the search is worth it."""
 
     def refused(self) -> None:
         """Note a refusal."""
-        self._left -= 1
+        self._refusals += 1
 
-    def accepted(self) -> None:
-        """Note that part of the batch got through, so that the search is worth it."""
-        self.anything_accepted = True
+    def hopeless(self, *, in_doubt: bool) -> bool:
+        """Tell whether to stop asking.
+
+        Halving a batch down to each of its events takes 2 * size - 1 requests; *in
+        doubt* whether the server takes anything, not all of them are worth it.
+        """
+        worth = 2 * self._size - 1
+        if in_doubt:
+            worth = min(worth, REQUESTS_IN_DOUBT)
+        return not self.accepted and self._refusals >= worth
 
     @property
-    def hopeless(self) -> bool:
-        """Tell whether to stop asking."""
-        return not self.anything_accepted and self._left <= 0
+    def casts_doubt(self) -> bool:
+        """Tell whether a hopeless batch was large enough to say something."""
+        return self._size >= _TELLING_SIZE
 
 
 class Batch:

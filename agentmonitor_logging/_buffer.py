@@ -67,7 +67,7 @@ class Buffer:
         return Batch(events) if events else None
 
     def put_first(self, batches: Iterable[Batch]) -> List[bytes]:
-        """Put *batches* back, to be the next; return the events that lost their room."""
+        """Put *batches* back, to be the next; return the events that had to go."""
         for batch in reversed(list(batches)):
             self._batches.appendleft(batch)
             self._bytes += _weight(batch.events)
@@ -77,6 +77,19 @@ class Buffer:
         """Put *batch* behind the other batches, so that they get their turn."""
         self._batches.append(batch)
         self._bytes += _weight(batch.events)
+        return self._make_room()
+
+    def put_beside(self, isolation: Isolation, parts: Iterable[Batch]) -> List[bytes]:
+        """Put *parts* behind those of the same batch, before anything else.
+
+        So the larger parts of a batch are asked about before the smaller, which soon
+        shows whether the server takes anything, and one batch after the other.
+        """
+        kin = [i for i, b in enumerate(self._batches) if b.isolation is isolation]
+        place = kin[-1] + 1 if kin else 0
+        for offset, part in enumerate(parts):
+            self._batches.insert(place + offset, part)
+            self._bytes += _weight(part.events)
         return self._make_room()
 
     def take_out(self, isolation: Isolation) -> List[bytes]:

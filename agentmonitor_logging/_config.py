@@ -315,10 +315,9 @@ def _resolve(name: str, dotted: str) -> Any:
 
 def _rate(name: str, value: Any) -> SampleRate:
     if isinstance(value, Mapping):
-        rates = {key: _one_rate(f"{name}[{key!r}]", rate) for key, rate in value.items()}
-        if all(isinstance(key, str) for key in rates):
-            return rates
-        raise _wrong(name, value, "a dict of event types to numbers from 0 to 1")
+        if not all(isinstance(key, str) for key in value):
+            raise _wrong(name, value, "a dict of event types to numbers from 0 to 1")
+        return {key: _one_rate(f"{name}[{key!r}]", value[key]) for key in value}
     return _one_rate(name, value)
 
 
@@ -340,7 +339,7 @@ def _mapping(name: str, value: Any) -> Dict[str, Any]:
     return dict(value)
 
 
-def _spool(name: str, value: Any) -> str:
+def _spool(name: str, _: Any) -> str:
     raise ConfigError(
         f"{name} is not available in this version; leave it out, and events wait in "
         "memory (buffer_bytes)"

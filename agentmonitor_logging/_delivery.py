@@ -12,13 +12,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, Optional, Tuple, Type, Union
 
 from ._answers import Delivered, Outcome, Refused, Rejected, TooLarge, Unreachable
-from ._batch import (
-    ISOLATION_REQUESTS,
-    ISOLATION_REQUESTS_IN_DOUBT,
-    Batch,
-    Isolation,
-    LossEvent,
-)
+from ._batch import Batch, Isolation, LossEvent
 from ._buffer import Buffer
 from ._config import MAX_EVENTS_PER_REQUEST, Config
 from ._pacing import Pacing
@@ -68,7 +62,10 @@ class Delivery:
         self._max_bytes = config.max_batch_bytes
         self._probe_single = False
         self._in_doubt = False
+        self._refusing = False
         self.pacing = Pacing(config.retry_attempts, clock=clock, random=random)
+        self.trouble = ""
+        """Why the last request did not get through; nothing if it did."""
         self.wake_at: float = NEVER
         """The number of waiting events at which it is worth calling `next` again."""
 
@@ -93,7 +90,12 @@ class Delivery:
     @property
     def backlog(self) -> bool:
         """Tell whether another request could be filled, and is welcome."""
-        return self.pacing.healthy and self._buffer.loose >= MAX_EVENTS_PER_REQUEST
+        return self.steady and self._buffer.loose >= MAX_EVENTS_PER_REQUEST
+
+    @property
+    def steady(self) -> bool:
+        """Tell whether the server is there and takes events, as far as is known."""
+        return self.pacing.healthy and not self._refusing
 
     def add(self, event: bytes) -> Effects:
         """Let *event* wait for its request."""
@@ -113,7 +115,7 @@ class Delivery:
             return NEVER
         if self.pacing.wait():
             return self.pacing.wait()
-        if self._flying and not self.pacing.healthy:
+        if self._flying and not self.steady:
             return NEVER
         due = 0.0 if hurried else self._due_in()
         if due > 0:
@@ -165,15 +167,16 @@ class Delivery:
     def _delivered(self, batch: Batch, outcome: Delivered, effects: Effects) -> None:
         self._reached()
         effects.delivered = len(batch)
-        self._in_doubt = False
+        self._in_doubt = self._refusing = False
         self._max_bytes = min(self._config.max_batch_bytes, self._max_bytes * 2)
         if batch.isolation is not None:
-            batch.isolation.accepted()
+            batch.isolation.accepted = True
 
     def _unreachable(
         self, batch: Batch, outcome: Unreachable, effects: Effects
     ) -> None:
         pauses = self.pacing.failed(outcome.retry_after)
+        self.trouble = str(outcome.error)
         if batch.tries > self._config.retry_attempts:
             # Perhaps it is this batch that the server stumbles over: let others try.
             gone = self._buffer.put_last(batch)
@@ -185,6 +188,7 @@ class Delivery:
 
     def _refused(self, batch: Batch, outcome: Refused, effects: Effects) -> None:
         pauses = self.pacing.refused()
+        self.trouble = str(outcome.error)
         self._probe_single = True
         effects.lose("buffer_full", self._buffer.put_first([batch]))
         self._buffer.unpack()
@@ -201,31 +205,24 @@ class Delivery:
 
     def _rejected(self, batch: Batch, outcome: Rejected, effects: Effects) -> None:
         self._reached()
-        isolation = self._isolation_of(batch)
+        isolation = batch.isolation = batch.isolation or Isolation(len(batch))
         isolation.refused()
         named = [index for index in outcome.indices if 0 <= index < len(batch)]
         lost, rest = batch.divide(named) if named else ([], batch.halves())
-        if isolation.hopeless or len(batch) == 1:
+        if isolation.hopeless(in_doubt=self._in_doubt):
             lost, rest = list(batch.events), []
-        if isolation.hopeless:
             lost += self._buffer.take_out(isolation)
-            self._in_doubt = True
-        # Last, not first: the larger parts are asked about before the smaller, so
-        # that it shows soon whether the server accepts anything at all.
-        for part in rest:
-            effects.lose("buffer_full", self._buffer.put_last(part))
+            self._in_doubt = self._in_doubt or isolation.casts_doubt
+        elif len(batch) == 1:
+            lost, rest = list(batch.events), []
+        effects.lose("buffer_full", self._buffer.put_beside(isolation, rest))
+        self._refusing = not isolation.accepted
         if lost:
             self._lose(effects, "rejected", lost, outcome.error)
 
-    def _isolation_of(self, batch: Batch) -> Isolation:
-        if batch.isolation is None:
-            doubt = self._in_doubt
-            requests = ISOLATION_REQUESTS_IN_DOUBT if doubt else ISOLATION_REQUESTS
-            batch.isolation = Isolation(requests)
-        return batch.isolation
-
     def _reached(self) -> None:
         self.pacing.succeeded()
+        self.trouble = ""
         self._probe_single = False
 
     def _lose(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 LOGGER_NAME = "agentmonitor_logging"
 """The one logger on which the package speaks of itself."""
@@ -50,17 +50,41 @@ class Reporter:
             message = f"{message} ({untold} more of these were not logged)"
         try:
             with own_work():
-                self._logger.log(level, "agentmonitor: %s", message)
-        except Exception:  # noqa: BLE001 - see the docstring
+                self._log(level, message)
+        except Exception:  # see the docstring
             return False
         return True
+
+    def _log(self, level: int, message: str) -> None:
+        self._logger.log(level, "agentmonitor: %s", message)
+        last_resort = logging.lastResort
+        if last_resort is None or level < last_resort.level or self._is_heard():
+            return
+        # Our own handler on the root logger passes this line over, and because it is
+        # there, logging does not turn to its handler of last resort.
+        record = self._logger.makeRecord(
+            LOGGER_NAME, level, __file__, 0, "agentmonitor: %s", (message,), None
+        )
+        last_resort.handle(record)
+
+    def _is_heard(self) -> bool:
+        """Tell whether a handler other than ours, or the last resort, got the line."""
+        logger: Optional[logging.Logger] = self._logger
+        ours = False
+        while logger is not None:
+            for handler in logger.handlers:
+                if not getattr(handler, "ships_events", False):
+                    return True
+                ours = True
+            logger = logger.parent if logger.propagate else None
+        return not ours or self._logger.disabled or not self._logger.isEnabledFor(logging.WARNING)
 
     def debug(self, message: str) -> None:
         """Log *message* at DEBUG, every time: the option `debug` asked for it."""
         try:
             with own_work():
                 self._logger.debug("agentmonitor: %s", message)
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # as above
             return
 
     def reset(self) -> None:
@@ -118,6 +142,6 @@ def describe(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - somebody else's __str__
+    except Exception:  # somebody else's __str__
         text = "[unrepresentable]"
     return f"{name}: {text[:500]}" if text else name

@@ -46,15 +46,15 @@ class _Process:
         self.finalizing_pid: Optional[int] = None
         self.exiting = False
         self.seconds_spent = 0.0
+        self.watching = threading.RLock()
 
 
 _process = _Process()
-_watching = threading.RLock()
 
 
 def watch(handler: Watched) -> None:
     """Know *handler* as long as it lives."""
-    with _watching:
+    with _process.watching:
         _process.watched = [ref for ref in _process.watched if ref() is not None]
         _process.watched.append(weakref.ref(handler))
         if not _process.hooked:
@@ -131,8 +131,7 @@ def _close_all() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _watching
-    _watching = threading.RLock()
+    _process.watching = threading.RLock()
     _process.finalizing_pid = None
     _process.exiting = False
     _process.seconds_spent = 0.0

@@ -9,6 +9,7 @@ each record costs more than the record.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections import deque
@@ -109,10 +110,8 @@ class RecordQueue:
         self._wake_at = wake_at
         # A record may have come in before the mark was set, and so not have rung.
         if len(self._records) < wake_at:
-            try:
+            with contextlib.suppress(queue.Empty):
                 self._signal.get(timeout=seconds)
-            except queue.Empty:
-                pass
         self._wake_at = _NEVER
 
 

@@ -8,6 +8,7 @@ under backlog and leave when it is gone.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import random as _random
 import threading
@@ -129,7 +130,7 @@ class Sender:
         return self._started(worker)
 
     def hurry(self) -> None:
-        """Let all that is accepted by now be due, despite a back-off for one request."""
+        """Let all that is accepted by now be due, one request despite a back-off."""
         self._hurry_mark = max(self._hurry_mark, self._ledger.mark())
         self._hurried_at = self._clock()
         self._delivery.pacing.bring_forward()
@@ -165,6 +166,11 @@ class Sender:
         self._signal.put(None)
         if helped and worker is not None:
             worker.join(max(0.0, min(_ENDING, deadline - self._clock())))
+
+    @property
+    def trouble(self) -> str:
+        """Return why the last request did not get through, or nothing if it did."""
+        return self._delivery.trouble
 
     def give_up(self, reason: str, *, in_flight: bool) -> int:
         """Lose what is left for *reason*, and return how many events that were."""
@@ -265,10 +271,8 @@ class Sender:
     def _sleep(self, seconds: float) -> None:
         if self._stopping:
             seconds = min(seconds, max(_LEAST_TIMEOUT, self._deadline - self._clock()))
-        try:
+        with contextlib.suppress(queue.Empty):
             self._signal.get(timeout=None if seconds == NEVER else max(seconds, 0.0))
-        except queue.Empty:
-            pass
         if self._stopping and self._clock() > self._deadline:
             self.give_up("shutdown", in_flight=False)
 
@@ -319,7 +323,7 @@ class Sender:
     ) -> Outcome:
         try:
             outcome = transport.send(batch, timeout)
-        except Exception as error:  # noqa: BLE001 - the worker must not end
+        except Exception as error:  # the worker must not end
             _diagnostics.note_swallowed(error, "the transport")
             return Unreachable(NetworkError(_diagnostics.describe(error)))
         if self._config.debug:
@@ -386,7 +390,7 @@ class Sender:
         for reason, count in effects.lost:
             self._ledger.lose(reason, count)
         if any(reason == "buffer_full" for reason, _ in effects.lost):
-            _diagnostics.report("buffer_full", "the buffer is full, the oldest are lost")
+            _diagnostics.report("buffer_full", "the buffer is full, oldest events lost")
         if effects.delivered:
             self._ledger.deliver(effects.delivered)
 
@@ -396,7 +400,7 @@ class Sender:
         try:
             with _diagnostics.own_work():
                 self._config.on_error(error)
-        except Exception as raised:  # noqa: BLE001 - the application's own code
+        except Exception as raised:  # the application's own code
             text = f"on_error raised {_diagnostics.describe(raised)}"
             _diagnostics.report("on_error", text)
 

@@ -49,7 +49,7 @@ class Deadline:
         self.at = 0.0
 
     def left(self) -> float:
-        """Return the seconds left, and raise the socket's time-out if there are none."""
+        """Return the seconds left; raise the time-out of sockets if there are none."""
         left = self.at - self._clock()
         if left <= 0:
             raise socket.timeout("timed out")
@@ -207,7 +207,7 @@ class Transport:
         try:
             body = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
             whole = len(body) < MAX_ANSWER_BYTES
-        except Exception:  # noqa: BLE001 - torn, endless or garbled: the status counts
+        except Exception:  # torn, endless or garbled: the status counts
             body, whole = b"", False
         if not whole:
             # Only a connection that was read to the end can carry another request.
@@ -272,7 +272,8 @@ def _ca_bundle() -> Any:
 
 def _reason(error: Exception, url: str, timeout: float) -> str:
     """Say in a line why there was no answer; the chain of urllib3 says it in five."""
-    if isinstance(error, (requests.Timeout, socket.timeout)) or "timed out" in str(error):
+    timeouts = (requests.Timeout, socket.timeout)
+    if isinstance(error, timeouts) or "timed out" in str(error):
         return f"no answer from {url} within {timeout:g} s"
     cause: BaseException = error
     seen = {id(cause)}

@@ -2,7 +2,7 @@
 
 Up to Python 3.11, and with "()" on every version, dictConfig hands over the names
 that stand in the configuration; from 3.12 on it makes a listener of its own and sets
-it as an attribute. And "cfg://" references resolve only where the list is indexed.
+it as an attribute. And a "cfg://" reference means a dict until its handler is made.
 """
 
 from __future__ import annotations
@@ -23,8 +23,13 @@ class HandlerNames:
             raise ConfigError(
                 f"handlers is {names!r}, but must be a list of handlers or their names"
             )
-        self._names = names
-        self._check()
+        # Iterated, not indexed: a ConvertingList would put what a cfg:// entry means
+        # now, a dict, in the place of what it will mean, the handler made of it.
+        self._names = list(names)
+        self._configurator = getattr(names, "configurator", None)
+        for name, entry in zip(self._names, self._entries()):
+            if not isinstance(entry, logging.Handler):
+                self._check_name(name)
 
     def all_configured(self) -> bool:
         """Tell whether every entry is a handler by now."""
@@ -33,38 +38,45 @@ class HandlerNames:
     def resolve(self) -> Tuple[logging.Handler, ...]:
         """Return the handlers; raise ConfigError where one is not configured."""
         found: List[logging.Handler] = []
-        for index, entry in enumerate(self._entries()):
+        for name, entry in zip(self._names, self._entries()):
             if not isinstance(entry, logging.Handler):
-                raise ConfigError(
-                    f"handlers names {self._names[index]!r}, which is not configured"
-                )
+                raise ConfigError(f"handlers names {name!r}, which is not configured")
             found.append(entry)
         return tuple(found)
 
-    def _check(self) -> None:
-        configured = self._configured()
-        for entry in self._entries():
-            is_handler = isinstance(entry, (logging.Handler, dict))
-            if not is_handler and entry not in configured:
-                raise ConfigError(
-                    f"handlers names {entry!r}, but must hold handlers, or names of "
-                    "the same configuration's handlers"
-                )
+    def _check_name(self, name: Any) -> None:
+        is_reference = isinstance(name, str) and name.startswith("cfg://")
+        if is_reference or (isinstance(name, str) and name in self._configured()):
+            return
+        # Not shown where it is no name: a dict may hold a key.
+        given = repr(name) if isinstance(name, str) else f"a {type(name).__name__}"
+        raise ConfigError(
+            f"handlers names {given}, but must hold handlers, or names of the same "
+            "configuration's handlers"
+        )
 
     def _entries(self) -> Iterator[Any]:
         configured = self._configured()
-        # Indexed, not iterated: only so a ConvertingList resolves cfg:// entries.
-        for index in range(len(self._names)):
-            entry = self._names[index]
-            if isinstance(entry, str):
-                entry = configured.get(entry, entry)
-            yield entry
+        for name in self._names:
+            if not isinstance(name, str):
+                yield name
+            elif name.startswith("cfg://") and self._configurator is not None:
+                yield self._referred(name)
+            else:
+                yield configured.get(name)
+
+    def _referred(self, reference: str) -> Any:
+        try:
+            return self._configurator.convert(reference)
+        except (LookupError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"handlers names {reference!r}, which is not in the configuration"
+            ) from error
 
     def _configured(self) -> Any:
-        configurator = getattr(self._names, "configurator", None)
-        if configurator is None:
+        if self._configurator is None:
             return {}
-        return configurator.config.get("handlers", {})
+        return self._configurator.config.get("handlers", {})
 
 
 def wants_levels_ignored() -> bool:

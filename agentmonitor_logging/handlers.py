@@ -30,6 +30,8 @@ from .exceptions import ConfigError
 
 _ACCEPTED_BY = "_agent_accepted_by"
 """The attribute of a queued copy that says whose ledgers count it already."""
+_QUEUE_VERBS = ("put_nowait", "get_nowait", "get", "qsize")
+_OUR_THREADS = ("agentmonitor-listener", "agentmonitor-sender")
 _FOREVER = float("inf")
 
 
@@ -40,6 +42,9 @@ class AgentMonitorHandler(logging.Handler):
     directly it converts on the caller's, and still never waits for the network. The
     options are those of the table in README.md; a wrong one raises `ConfigError`.
     """
+
+    ships_events = True
+    """What the package logs of itself passes this handler over."""
 
     def __init__(self, level: Union[int, str] = logging.NOTSET, **options: Any) -> None:
         # The base makes the handler known to logging.shutdown, which must not find
@@ -95,12 +100,12 @@ class AgentMonitorHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Ship *record* unless a filter says no; never wait, never raise."""
-        if not self._config.enabled or _is_our_own(record):
+        if not self._config.enabled or _is_echo(record):
             return False
         accepted = id(self._ledger) in getattr(record, _ACCEPTED_BY, ())
         try:
             passed: Any = self.filter(record)
-        except Exception as error:  # noqa: BLE001 - the application's own filter
+        except Exception as error:  # the application's own filter
             self._lose(accepted, "filter_error", error)
             return False
         if passed:
@@ -112,7 +117,7 @@ class AgentMonitorHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Ship *record*; `handle` is what loggers and listeners call."""
-        if self._config.enabled and not _is_our_own(record):
+        if self._config.enabled and not _is_echo(record):
             accepted = id(self._ledger) in getattr(record, _ACCEPTED_BY, ())
             self._convert(record, accepted=accepted)
 
@@ -128,7 +133,7 @@ class AgentMonitorHandler(logging.Handler):
             # What renders itself for us may log; that must not come back to us.
             with _diagnostics.own_work():
                 body = self._body_of(record)
-        except Exception as error:  # noqa: BLE001 - the thread must live on
+        except Exception as error:  # the thread must live on
             self._lose(True, "conversion_error", error)
             return
         if body is None:
@@ -242,8 +247,11 @@ class AgentMonitorHandler(logging.Handler):
         exiting = _process.is_exiting()
         lost = self._sender.give_up("shutdown", in_flight=exiting)
         if lost:
+            events = "1 event" if lost == 1 else f"{lost} events"
             when = "at exit" if exiting else "when a handler was closed"
-            _diagnostics.report("shutdown", f"{lost} events lost {when}")
+            trouble = self._sender.trouble
+            why = trouble or f"not delivered within {self._config.shutdown_timeout:g} s"
+            _diagnostics.report("shutdown", f"{events} lost {when}: {why}")
 
 
 class AgentMonitorQueueListener(logging.handlers.QueueListener):
@@ -334,6 +342,9 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def handle(self, record: logging.LogRecord) -> None:
         """Hand *record* to each target whose level it has."""
         record = self.prepare(record)
+        if _ACCEPTED_BY not in record.__dict__ and not _is_of_our_threads(record):
+            # Another's queue handler put it in; on this thread, it would pass for ours.
+            record.__dict__[_ACCEPTED_BY] = ()
         for handler in self.handlers:
             if not self.respect_handler_level or record.levelno >= handler.level:
                 handler.handle(record)
@@ -364,9 +375,9 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             return False
         with self._changing:
             current = threading.current_thread()
-            if self._stopping and not self._records.qsize():
-                if self._thread is current:
-                    self._thread = None
+            empty = not self._records.qsize()
+            if self._stopping and empty and self._thread is current:
+                self._thread = None
             return self._thread is not current
 
     def _drain_here(self, deadline: float) -> None:
@@ -379,11 +390,12 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                 self._handle_safely(record)
 
     def _handle_safely(self, record: Any) -> None:
-        if record is self._sentinel:
+        if record is None:
+            # The sentinel of somebody who stops a listener the standard way.
             return
         try:
             self.handle(record)
-        except Exception as error:  # noqa: BLE001 - one target must not end the others
+        except Exception as error:  # one target must not end the others
             _diagnostics.note_swallowed(error, "a target of the listener")
 
     def _tell_overflow(self) -> None:
@@ -399,6 +411,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     their names, in dictConfig) it feeds those. The caller pays for the snapshot and
     for a put that never waits; the listener's thread starts with the first record.
     """
+
+    queue: Any
+    ships_events = True
 
     def __init__(
         self,
@@ -437,6 +452,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 f"give either handlers or options: {', '.join(sorted(options))} belong "
                 "to the AgentMonitorHandler that handlers names"
             )
+        _check_queue(queue)
         if listener is not None and not isinstance(listener, (str, dict, type)):
             self.listener = listener
         elif handlers:
@@ -465,11 +481,15 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._listener = listener
         self._records = getattr(listener, "_records", None) or ForeignQueue(self.queue)
         targets = [h for h in listener.handlers if isinstance(h, AgentMonitorHandler)]
+        self._disabled = bool(targets) and len(targets) == len(listener.handlers)
+        self._disabled &= not any(target._config.enabled for target in targets)
         self._ledgers = [target._ledger for target in targets]
         self._accepted_by = tuple(id(ledger) for ledger in self._ledgers)
         self._counts_itself = isinstance(self._records, RecordQueue)
+        # Another's listener is its owner's to start and stop.
+        self._starts_listener = isinstance(listener, AgentMonitorQueueListener)
         for target in targets:
-            if self._counts_itself:
+            if isinstance(self._records, RecordQueue):
                 target._ledger.add_source(self._records.entered)
             if isinstance(listener, AgentMonitorQueueListener):
                 target._listeners.add(listener)
@@ -523,7 +543,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             return False
         try:
             passed: Any = self.filter(record) if self.filters else True
-        except Exception as error:  # noqa: BLE001 - the application's own filter
+        except Exception as error:  # the application's own filter
             self._refuse("filter_error", error)
             return False
         if passed:
@@ -537,8 +557,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         try:
             if self._names is not None:
                 self._resolve_names()
-            self.enqueue(self.prepare(record))
-        except Exception as error:  # noqa: BLE001 - nothing reaches the application
+            if not self._disabled:
+                self.enqueue(self.prepare(record))
+        except Exception as error:  # nothing reaches the application
             self._refuse("snapshot_error", error)
 
     def prepare(self, record: logging.LogRecord) -> Any:
@@ -561,7 +582,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self._records.put_nowait(record)
         except queue.Full:
             self._lose_to_full_queue()
-        if not self._listener.running:
+        if self._starts_listener and not self._listener.running:
             self._begin()
 
     def _accept(self) -> None:
@@ -704,13 +725,32 @@ def _shut_down(
 def _is_our_own(record: logging.LogRecord) -> bool:
     """Tell whether *record* is about us, or made while this thread works for us.
 
-    A copy out of our own queue is neither: it was checked when it was made.
+    A copy out of a queue is neither: it was checked when it was put in.
     """
     if _ACCEPTED_BY in record.__dict__:
         return False
     if record.name == _diagnostics.LOGGER_NAME:
         return True
     return _diagnostics.own_work.is_under_way()
+
+
+def _is_echo(record: logging.LogRecord) -> bool:
+    """Tell whether *record* is our own, perhaps by way of another's queue."""
+    return _is_our_own(record) or _is_of_our_threads(record)
+
+
+def _is_of_our_threads(record: logging.LogRecord) -> bool:
+    return str(record.threadName).startswith(_OUR_THREADS)
+
+
+def _check_queue(candidate: Any) -> None:
+    if candidate is None or all(hasattr(candidate, verb) for verb in _QUEUE_VERBS):
+        return
+    raise ConfigError(
+        f"queue is {candidate!r:.80}, but must be a queue with {', '.join(_QUEUE_VERBS)}: "
+        "from its name or description only dictConfig of Python 3.12 and newer makes "
+        'one, and not in an entry with "()"; refer to one by ext://'
+    )
 
 
 def _is_default_queue(candidate: Any) -> bool:

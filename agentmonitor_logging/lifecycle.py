@@ -15,7 +15,7 @@ from .handlers import AgentMonitorHandler, AgentMonitorQueueHandler, flush_all
 
 def configure(
     *,
-    logger: Union[None, str, logging.Logger] = None,
+    logger: Union[str, logging.Logger, None] = None,
     level: Union[int, str] = logging.INFO,
     **options: Any,
 ) -> AgentMonitorQueueHandler:

@@ -1,0 +1,137 @@
+"""The queue between the caller and the listener."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import pytest
+
+from agentmonitor_logging._queue import ForeignQueue, RecordQueue
+from servers import DEADLINE
+
+
+def test_records_come_out_in_order() -> None:
+    """First in, first out."""
+    records = RecordQueue(10, gather_seconds=0)
+    for number in range(5):
+        records.put_nowait(number)
+
+    assert [0, 1, 2, 3, 4] == [records.get() for _ in range(5)]
+
+
+def test_a_full_queue_refuses_the_newest_at_once() -> None:
+    """A put never waits: with no room it raises, and the queue says so afterwards."""
+    records = RecordQueue(2)
+    records.put_nowait("a")
+    records.put_nowait("b")
+
+    with pytest.raises(queue.Full):
+        records.put_nowait("c")
+    assert records.overflowed
+    assert ["a", "b"] == [records.get_nowait(), records.get_nowait()]
+
+
+def test_an_empty_queue_says_so() -> None:
+    """Without blocking, and after a time-out, an empty queue raises."""
+    records = RecordQueue(2)
+
+    with pytest.raises(queue.Empty):
+        records.get_nowait()
+    with pytest.raises(queue.Empty):
+        records.get(timeout=0.01)
+
+
+def test_a_waiting_listener_is_woken_by_the_first_record() -> None:
+    """A record that is put wakes a listener that waits without a time-out."""
+    records = RecordQueue(10, gather_seconds=0)
+    got = []
+    listener = threading.Thread(target=lambda: got.append(records.get()), daemon=True)
+    listener.start()
+    records.put_nowait("hello")
+    listener.join(DEADLINE)
+
+    assert ["hello"] == got
+
+
+def test_enough_records_end_the_gathering() -> None:
+    """Gathering for an hour ends as soon as the wanted number has come."""
+    records = RecordQueue(100, gather_seconds=3600, gather_records=10)
+    got = []
+    listener = threading.Thread(target=lambda: got.append(records.get()), daemon=True)
+    listener.start()
+    for number in range(10):
+        records.put_nowait(number)
+    listener.join(DEADLINE)
+
+    assert [0] == got
+
+
+def test_hurry_ends_the_gathering() -> None:
+    """A flush does not wait for more records."""
+    records = RecordQueue(100, gather_seconds=3600)
+    got = threading.Event()
+    listener = threading.Thread(
+        target=lambda: (records.get(), got.set()), daemon=True
+    )
+    listener.start()
+    records.put_nowait("one")
+    deadline = time.monotonic() + DEADLINE
+    while not got.wait(0.01) and time.monotonic() < deadline:
+        records.hurry()
+
+    assert got.is_set()
+
+
+def test_hurry_ends_an_endless_wait() -> None:
+    """A listener that waits for nothing in particular can be stopped."""
+    records = RecordQueue(10)
+    ended = threading.Event()
+
+    def wait() -> None:
+        with pytest.raises(queue.Empty):
+            records.get()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    deadline = time.monotonic() + DEADLINE
+    while not ended.wait(0.01) and time.monotonic() < deadline:
+        records.hurry()
+
+    assert ended.is_set()
+
+
+def test_what_entered_is_counted_exactly_under_load() -> None:
+    """Four threads put, one takes; no record is missing from the count or lost."""
+    records = RecordQueue(1_000_000, gather_seconds=0)
+    taken = []
+
+    def put() -> None:
+        for number in range(5_000):
+            records.put_nowait(number)
+
+    threads = [threading.Thread(target=put) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(taken) < 20_000:
+        taken.append(records.get(timeout=DEADLINE))
+    for thread in threads:
+        thread.join()
+
+    assert 20_000 == records.entered()
+    assert 0 == records.qsize()
+
+
+def test_a_queue_of_the_application_works_alike() -> None:
+    """put, get, size and overflow of a foreign queue go through."""
+    records = ForeignQueue(queue.Queue(1))
+    records.put_nowait("a")
+
+    with pytest.raises(queue.Full):
+        records.put_nowait("b")
+    assert records.overflowed
+    assert 1 == records.qsize()
+    assert "a" == records.get()
+    with pytest.raises(queue.Empty):
+        records.get_nowait()
