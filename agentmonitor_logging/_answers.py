@@ -20,7 +20,9 @@ probes, and one request a minute harms no server; a larger value is a mistake th
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429})
 _WRONG_KEY = frozenset({401, 403})
-_WRONG_ADDRESS = frozenset({404, 405, 407})
+_WRONG_ADDRESS = frozenset({404, 405, 407, 415, 421})
+"""Not found or not allowed; a proxy's own key; a compression that is not taken; a
+host that is not served. None of these is about an event."""
 _MAX_EXCERPT = 200
 
 

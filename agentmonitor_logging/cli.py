@@ -73,11 +73,25 @@ def collector(db: str, host: str, port: int, api_key: Optional[str]) -> None:
 
 
 @agentmonitor.command()
-def demo() -> None:
-    """Run a small agent against a collector of its own and show what arrived."""
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Leave the collector running afterwards, until Ctrl-C.",
+)
+def demo(*, keep: bool) -> None:
+    """Run a small agent against a collector of its own and show what arrived.
+
+    Nothing leaves this machine. The exit code is 0 if every event arrived.
+    """
+    from .collector import CollectorError
     from .demo import main
 
-    sys.exit(main())
+    with _interruptible():
+        try:
+            code = main(keep=keep)
+        except CollectorError as error:
+            raise click.ClickException(str(error)) from error
+    sys.exit(code)
 
 
 def _announce(running: RunningCollector, *, has_key: bool) -> None:

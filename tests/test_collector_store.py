@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -141,6 +142,35 @@ def test_a_request_that_fails_does_not_fail_its_neighbours(store: EventStore) ->
     assert isinstance(futures[1].exception(DEADLINE), sqlite3.IntegrityError)
     assert futures[2].result(DEADLINE) == (1, 0)
     assert store.count() == 2
+
+
+def test_a_full_disk_fails_what_does_not_fit_and_nothing_else(
+    store: EventStore,
+) -> None:
+    """Nothing that failed is stored, and with space again the store goes on."""
+    connection = store._writer._connection
+    before = connection.execute("PRAGMA max_page_count").fetchone()
+    connection.execute("PRAGMA max_page_count = 40")
+
+    large = rows(*[event(input_data={"x": "y" * 9_000})] * 50)
+    failure = store.append(large).exception(DEADLINE)
+    connection.execute("PRAGMA max_page_count = %d" % before)
+
+    assert isinstance(failure, sqlite3.OperationalError)
+    assert store.count() == 0
+    assert store.append(large).result(DEADLINE) == (50, 0)
+
+
+def test_more_readers_than_are_kept_are_served(store: EventStore) -> None:
+    """Reading at once from many threads opens connections and closes them again."""
+    store.append(ids("1")).result(DEADLINE)
+    counts: List[int] = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(12):
+            reader = stack.enter_context(store._reader())
+            counts += reader.execute("SELECT count(*) FROM events").fetchone()
+
+    assert counts == [1] * 12
 
 
 def test_a_cancelled_append_is_either_stored_or_not(store: EventStore) -> None:

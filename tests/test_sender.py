@@ -237,7 +237,7 @@ def test_a_refused_key_pauses_delivery_and_heals(serve, attach, errors, status) 
     assert {} == handler.stats().lost
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 304, 404, 405])
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 304, 404, 405, 407, 415, 421])
 def test_a_wrong_address_pauses_delivery_and_is_not_followed(
     serve, attach, errors, status
 ) -> None:

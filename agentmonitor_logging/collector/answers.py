@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
 from starlette.responses import Response
 
+from agentmonitor_logging._diagnostics import describe, report
+
 from .times import iso_8601
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from .store import Page, StoredEvent
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-_logger = logging.getLogger("agentmonitor_logging.collector")
 
 
 def json_answer(
@@ -52,7 +52,8 @@ async def invalid_body(_: Request, error: Any) -> Response:
 
 async def unavailable(_: Request, error: Any) -> Response:
     """Answer 503: the disk is full or broken, or the collector is closing."""
-    _logger.error("the database cannot be used: %s", error)
+    problem = f"the collector's database cannot be used: {describe(error)}"
+    report("collector:database", problem, logging.ERROR)
     message = "the database cannot be used now, try again later"
     return error_answer(503, message, {"Retry-After": "1"})
 

@@ -10,12 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Optional, Type
 
 from .exceptions import DatabaseInUseError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 if sys.platform == "win32":
     import msvcrt
@@ -52,14 +48,3 @@ class DatabaseLock:
         if descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-
-    def __enter__(self) -> DatabaseLock:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
