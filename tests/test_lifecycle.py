@@ -1,0 +1,123 @@
+"""configure() and what works over all handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Iterator
+
+import pytest
+
+import agentmonitor_logging as am
+from conftest import KEY
+from servers import DEADLINE
+
+
+@pytest.fixture(autouse=True)
+def _only_our_handlers(collect_garbage: Any) -> Iterator[None]:
+    """Let handlers of earlier tests be gone."""
+    collect_garbage()
+    yield
+
+
+def configured(server: Any, **options: Any) -> am.AgentMonitorQueueHandler:
+    return am.configure(api_key=KEY, agent_id="bot", api_url=server.url, **options)
+
+
+def test_configure_ships_what_is_logged_anywhere(server) -> None:
+    """After configure() any logger's INFO arrives, DEBUG does not."""
+    configured(server)
+    logging.getLogger("anything").info("hello")
+    logging.getLogger("anything").debug("not this")
+
+    assert am.flush(DEADLINE)
+    assert ["hello"] == server.messages()
+
+
+def test_configure_takes_a_logger_or_its_name(server) -> None:
+    """With logger=, only that logger is shipped."""
+    handler = configured(server, logger="bot", level="WARNING")
+    logging.getLogger("bot.part").warning("mine")
+    logging.getLogger("bot.part").info("too low")
+    logging.getLogger("elsewhere").warning("not mine")
+
+    assert handler.flush(DEADLINE)
+    assert ["mine"] == server.messages()
+
+
+def test_configure_again_replaces(server, serve) -> None:
+    """A notebook cell that is run twice does not ship everything twice."""
+    other = serve()
+    configured(server)
+    logging.getLogger("a").info("first")
+    configured(other)
+    logging.getLogger("a").info("second")
+
+    assert am.flush(DEADLINE)
+    assert ["first"] == server.messages()
+    assert ["second"] == other.messages()
+
+
+def test_configure_leaves_a_lower_level_alone(server) -> None:
+    """A logger that lets DEBUG through goes on doing so."""
+    logging.getLogger("fine").setLevel(logging.DEBUG)
+    configured(server, logger="fine")
+
+    assert logging.DEBUG == logging.getLogger("fine").level
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"api_key": "short"}, {"batch_size": 0}, {"level": "LOUD"}, {"colour": "red"}],
+)
+def test_configure_refuses_wrong_options(server, options: Any) -> None:
+    """A wrong option is a ConfigError that names it."""
+    with pytest.raises(am.ConfigError, match=next(iter(options))):
+        am.configure(
+            **{"api_key": KEY, "agent_id": "bot", "api_url": server.url, **options}
+        )
+    assert not logging.getLogger().level == logging.INFO
+
+
+def test_flush_and_stats_are_over_all_handlers(server, serve, attach) -> None:
+    """Counts are summed, and each handler once, whoever feeds it."""
+    other = serve()
+    attach(server.url)
+    attach(other.url, name="second")
+    logging.getLogger("agent").info("a")
+    logging.getLogger("second").info("b")
+    result = am.flush(DEADLINE)
+
+    assert result
+    assert 2 == result.delivered
+    assert 2 == am.stats().accepted == am.stats().delivered
+
+
+def test_aflush_is_over_all_handlers(server, attach) -> None:
+    """The awaitable flush delivers too."""
+    attach(server.url)
+
+    async def main() -> am.FlushResult:
+        logging.getLogger("agent").info("a")
+        return await am.aflush(DEADLINE)
+
+    assert asyncio.run(main())
+    assert ["a"] == server.messages()
+
+
+def test_shutdown_delivers_and_ends(server, attach) -> None:
+    """shutdown() delivers what is there; what is logged afterwards starts again."""
+    attach(server.url, flush_interval=600)
+    logging.getLogger("agent").info("a")
+
+    assert am.shutdown(DEADLINE)
+    assert ["a"] == server.messages()
+    logging.getLogger("agent").info("b")
+    assert am.shutdown(DEADLINE)
+    assert ["a", "b"] == server.messages()
+
+
+def test_without_handlers_there_is_nothing_to_wait_for() -> None:
+    """flush() and stats() work before anything is configured."""
+    assert am.flush(0)
+    assert am.Stats() == am.stats()
