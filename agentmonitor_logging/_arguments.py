@@ -53,24 +53,29 @@ class Arguments:
             args = self._preset[0] + args
             kwargs = {**self._preset[1], **kwargs}
         names = self._names
-        if names is None or (self._rest is None and len(args) > len(names)):
+        if names is None:
             return {"args": list(args), "kwargs": kwargs}
         named = dict(zip(names, args))
-        if len(args) > len(names) and self._rest is not None:
-            named[self._rest] = list(args[len(names) :])
-        if kwargs:
-            self._add_keywords(named, kwargs)
+        named.update(kwargs)
+        if len(named) < len(args) + len(kwargs):  # too many, or two of one name
+            named = self._sorted_out(names, args, kwargs)
         if self._omitted is not None:
             named.pop(self._omitted, None)
         return named
 
-    def _add_keywords(self, named: Dict[str, Any], kwargs: Dict[str, Any]) -> None:
-        if named.keys().isdisjoint(kwargs):
-            named.update(kwargs)
-            return
+    def _sorted_out(
+        self, names: Tuple[str, ...], args: Tuple[Any, ...], kwargs: Dict[str, Any]
+    ) -> Dict[str, Any]:
+        named: Dict[str, Any] = dict(zip(names, args))
+        if len(args) > len(names):
+            if self._rest is None:
+                return {"args": list(args), "kwargs": kwargs}
+            named[self._rest] = list(args[len(names) :])
         taken = {name: kwargs[name] for name in kwargs if name in named}
         named.update((name, kwargs[name]) for name in kwargs if name not in named)
-        named[self._keywords or "kwargs"] = taken
+        if taken:
+            named[self._keywords or "kwargs"] = taken
+        return named
 
 
 def code_of(target: Any) -> Optional[CodeType]:

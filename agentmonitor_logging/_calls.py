@@ -27,9 +27,11 @@ from agentmonitor_logging._capture import (
     Source,
     Step,
     as_object,
+    begins_safely,
+    copied,
     never_raises,
 )
-from agentmonitor_logging._snapshot import Snapshot, snapshot
+from agentmonitor_logging._snapshot import Snapshot
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -75,7 +77,7 @@ class Calls:
         self.has_output = capture_output
         self._metadata = {"function_name": name, "module": module, **metadata}
 
-    @never_raises
+    @begins_safely
     def begin(self, kind: Callable[..., W], args: Args, kwargs: Kwargs) -> Optional[W]:
         """Return the watcher of one call, or None where nobody would hear of it."""
         producer = self._producer
@@ -90,7 +92,7 @@ class Calls:
         """Copy the arguments of a call, where they are wanted."""
         if not self._has_input:
             return None
-        return Snapshot(snapshot(self._arguments.by_name(args, kwargs)))
+        return copied(self._arguments.by_name(args, kwargs))
 
     def log(
         self,

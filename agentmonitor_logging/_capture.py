@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from time import perf_counter, time
 from typing import (
     TYPE_CHECKING,
@@ -36,6 +37,10 @@ from agentmonitor_logging.context import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P")
+
 T = TypeVar("T")
 
 AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
@@ -44,20 +49,48 @@ AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
 _LISTS = frozenset((list, tuple, set, frozenset))
 _SCALARS = frozenset((bool, int, float, complex, str, bytes))
 _FORMATTED = frozenset(("message", "asctime"))
+_FRAMES_NEEDED: Any = str
+for _ in range(60 if sys.version_info < (3, 10) else 0):
+    _FRAMES_NEEDED = (_FRAMES_NEEDED,)
+"""A class to be asked for, so deep in tuples that asking fails near the limit of the
+stack. Sixty frames are what copying a call and logging it may take."""
+
 _NOTHING_BOUND = Snapshot()
 
 
-def never_raises(method: Callable[..., T]) -> Callable[..., Optional[T]]:
+def never_raises(method: Callable[P, T]) -> Callable[P, Optional[T]]:
     """Keep what goes wrong in *method* from the application: report it, return None.
 
     `logging.raiseExceptions` decides, as for handlers, whether there is a report.
     """
 
     @functools.wraps(method)
-    def guarded(*args: Any) -> Optional[T]:
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Optional[T]:
         try:
-            return method(*args)
+            return method(*args, **kwargs)
         except Exception as error:
+            _report(error, method.__qualname__)
+            return None
+
+    return guarded
+
+
+def begins_safely(method: Callable[P, T]) -> Callable[P, Optional[T]]:
+    """Do as `never_raises`, but let a RecursionError go on.
+
+    It is the program's own, met a few frames early. Had we swallowed it here, before
+    the program's code runs, Python 3.8 and 3.9 would not raise it again but abort
+    the process: "Cannot recover from stack overflow".
+    """
+
+    @functools.wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Optional[T]:
+        try:
+            isinstance(None, _FRAMES_NEEDED)
+            return method(*args, **kwargs)
+        except RecursionError:
+            raise
+        except Exception as error:  # the boundary to the application
             _report(error, method.__qualname__)
             return None
 
@@ -70,6 +103,13 @@ def _report(error: Exception, where: str) -> None:
             _diagnostics.note_swallowed(error, where)
     except Exception:  # noqa: S110 - at the recursion limit nothing works
         pass
+
+
+def copied(fields: Dict[str, Any]) -> Snapshot:
+    """Copy *fields*; most hold nothing that can change."""
+    if _SCALARS.issuperset(map(type, fields.values())):
+        return Snapshot(fields)
+    return Snapshot(snapshot(fields))
 
 
 def as_object(value: Any) -> Any:
@@ -122,7 +162,7 @@ class Step:
 
     def end(self) -> None:
         """Stop the clock and make the previous span current again."""
-        self._latency_ms = self.elapsed_ms()
+        self._latency_ms = round((perf_counter() - self._started) * 1000)
         if self._span is not None:
             restore(self._span, self._previous)
 

@@ -32,10 +32,13 @@ _IDENTITY_BYTES = 136
 def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes:
     """Return *event* as strict JSON in UTF-8, at most *max_bytes* (>= 1024) long.
 
-    What is too large is truncated: long strings first, then containers, at last
-    input and output as a whole. The metadata then says ``"truncated": true``. The
-    agent, type, time, status and the ids always survive. Never raises.
+    *event* is plain JSON data, as `event_from_record` makes it. What is too
+    large is truncated: long strings first, then containers, at last input and output
+    as a whole. The metadata then says ``"truncated": true``. The agent, type, time,
+    status and the ids always survive. Never raises.
     """
+    if type(event) is not dict:
+        event = _rendered(event)
     try:
         if not _is_plainly_larger(event, max_bytes):
             encoded = _strict(event, ensure_ascii)

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
-from agentmonitor_logging._capture import Producer, Step, as_object, never_raises
+from agentmonitor_logging._capture import (
+    Producer,
+    Step,
+    as_object,
+    begins_safely,
+    never_raises,
+)
 from agentmonitor_logging._diagnostics import report
 from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import Snapshot, snapshot
@@ -103,7 +109,7 @@ class OpenEvent(EventSetters):
     def _told(self) -> Dict[str, Any]:
         return self.fields
 
-    @never_raises
+    @begins_safely
     def begin(self) -> None:
         """Start the clock, and the span unless only an error would be heard of."""
         producer = self._producer

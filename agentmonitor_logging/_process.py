@@ -136,5 +136,6 @@ def _after_fork_in_child() -> None:
     _process.exiting = False
     _process.seconds_spent = 0.0
     _diagnostics.reset()
+    _diagnostics.forget_other_threads()
     for handler in live():
         handler.reset_after_fork()

@@ -181,7 +181,8 @@ def _origin(link: BaseException) -> Tuple[Optional[BaseException], str]:
 def _own_lines(link: BaseException, tb: Any) -> List[str]:
     frames = traceback.extract_tb(tb, -_MAX_FRAMES).format() if tb else []
     header = ["Traceback (most recent call last):\n"] if frames else []
-    members = getattr(link, "exceptions", None)
-    group = isinstance(members, tuple)
-    inner = [f"[truncated: {len(members)} exceptions inside]\n"] if group else []
+    members: Any = getattr(link, "exceptions", None)
+    inner = []
+    if isinstance(members, tuple):
+        inner.append(f"[truncated: {len(members)} exceptions inside]\n")
     return [*header, *frames, *inner, ErrorText(link).described() + "\n"]

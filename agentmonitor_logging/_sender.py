@@ -32,6 +32,7 @@ LOSS_EVENT_INTERVAL = 30.0
 HURRY_PATIENCE = 0.1
 """Seconds that a flush waits for the listener before it sends what is here."""
 _LEAST_TIMEOUT = 0.1
+_LOOK_UP = 0.1
 _ENDING = 0.2
 """Seconds that a closing thread grants a worker that has nothing left to do."""
 
@@ -119,15 +120,11 @@ class Sender:
         try:
             self._stopping = False
             self._deadline = NEVER
-            if self._worker is not None and self._worker.is_alive():
-                return True
-            self._worker = threading.Thread(
-                target=self._work, name="agentmonitor-sender", daemon=True
-            )
-            worker = self._worker
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = _started(self._work, "agentmonitor-sender")
+            return self._worker is not None
         finally:
             self._lock.release()
-        return self._started(worker)
 
     def hurry(self) -> None:
         """Let all that is accepted by now be due, one request despite a back-off."""
@@ -153,7 +150,8 @@ class Sender:
         Where the worker does not get it done within *patience* seconds (it may wait
         for a lock that our caller holds), or none can run, this thread does its work.
         """
-        worker = self._worker
+        with self._lock:
+            worker = self._worker
         self._deadline = deadline
         self._delivery.pacing.succeeded()
         self.hurry()
@@ -161,24 +159,24 @@ class Sender:
         if helped:
             until = min(deadline, self._clock() + patience)
             self._ledger.wait_settled(self._hurry_mark, until)
-        self._work_here(deadline)
+        self._work_here(deadline, patient=patience == NEVER)
         self._stopping = True
         self._signal.put(None)
         if helped and worker is not None:
             worker.join(max(0.0, min(_ENDING, deadline - self._clock())))
 
-    @property
-    def trouble(self) -> str:
-        """Return why the last request did not get through, or nothing if it did."""
-        return self._delivery.trouble
-
-    def give_up(self, reason: str, *, in_flight: bool) -> int:
-        """Lose what is left for *reason*, and return how many events that were."""
+    def give_up(self, when: str, *, in_flight: bool) -> None:
+        """Lose what is left because of a shutdown, and say so; *when* is for people."""
         with self._lock:
             effects = self._take_in()
-            effects.append(self._delivery.give_up(reason, in_flight=in_flight))
+            effects.append(self._delivery.give_up("shutdown", in_flight=in_flight))
+            trouble = self._delivery.trouble
         self._perform(effects)
-        return sum(count for _, count in effects[-1].lost)
+        lost = sum(count for _, count in effects[-1].lost)
+        if lost:
+            events = "1 event" if lost == 1 else f"{lost} events"
+            why = trouble or "the server took too long"
+            _diagnostics.report("shutdown", f"{events} lost {when}: {why}")
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -217,15 +215,6 @@ class Sender:
 
     # -- the threads -----------------------------------------------------------------
 
-    def _started(self, thread: threading.Thread) -> bool:
-        try:
-            thread.start()
-        except RuntimeError:
-            # The interpreter shuts down, or allows no threads (a subinterpreter).
-            self._worker = None if thread is self._worker else self._worker
-            return False
-        return True
-
     def _work(self) -> None:
         with _diagnostics.own_work():
             while True:
@@ -256,25 +245,35 @@ class Sender:
         with self._lock:
             self._helpers -= 1
 
-    def _work_here(self, deadline: float) -> None:
-        """Do the worker's work in a closing thread."""
+    def _work_here(self, deadline: float, *, patient: bool) -> None:
+        """Do the worker's work in a closing thread.
+
+        A *patient* one also waits for what other threads have under way.
+        """
         with _diagnostics.own_work():
             while self._clock() < deadline:
                 step = self._next()
                 if isinstance(step, Batch):
                     self._send(step)
-                elif not self._incoming and not self._delivery.waiting:
+                elif not self._is_wanted(patient=patient):
                     return
                 else:
-                    self._sleep(min(step, deadline - self._clock()))
+                    # Another thread may be the one that the signal wakes.
+                    self._sleep(min(step, _LOOK_UP, deadline - self._clock()))
+
+    def _is_wanted(self, *, patient: bool) -> bool:
+        with self._lock:
+            waiting = len(self._incoming) + self._delivery.waiting
+            return waiting > 0 or (patient and len(self._delivery) > 0)
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping:
             seconds = min(seconds, max(_LEAST_TIMEOUT, self._deadline - self._clock()))
         with contextlib.suppress(queue.Empty):
             self._signal.get(timeout=None if seconds == NEVER else max(seconds, 0.0))
-        if self._stopping and self._clock() > self._deadline:
-            self.give_up("shutdown", in_flight=False)
+        # The closing thread goes first, as it says how many were lost in all.
+        if self._stopping and self._clock() > self._deadline + _ENDING:
+            self.give_up("after its handler was closed", in_flight=False)
 
     def _next(self) -> Union[Batch, float]:
         unsettled = self._hurried_events()
@@ -346,10 +345,7 @@ class Sender:
             if not wanted or not self._delivery.backlog:
                 return
             self._helpers += 1
-        helper = threading.Thread(
-            target=self._work_beside, name="agentmonitor-sender-helper", daemon=True
-        )
-        if not self._started(helper):
+        if _started(self._work_beside, "agentmonitor-sender-helper") is None:
             with self._lock:
                 self._helpers -= 1
 
@@ -403,6 +399,16 @@ class Sender:
         except Exception as raised:  # the application's own code
             text = f"on_error raised {_diagnostics.describe(raised)}"
             _diagnostics.report("on_error", text)
+
+
+def _started(work: Callable[[], None], name: str) -> Optional[threading.Thread]:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # The interpreter shuts down, or allows no threads (a subinterpreter).
+        return None
+    return thread
 
 
 def _is_current(thread: Optional[threading.Thread]) -> bool:

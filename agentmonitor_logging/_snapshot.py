@@ -228,8 +228,7 @@ def snapshot_record(record: logging.LogRecord) -> logging.LogRecord:
         return record
     args, exc_info = fields.get("args"), fields.get("exc_info")
     fields["args"] = fields["exc_info"] = None
-    if not _SHARED.issuperset(map(type, fields.values())):
-        _snapshot_fields(fields)
+    _snapshot_fields(fields)
     fields["args"] = _snapshot_args(args) if args else args
     if exc_info:
         _describe_exception(fields, exc_info)
@@ -241,10 +240,19 @@ def snapshot_record(record: logging.LogRecord) -> logging.LogRecord:
     return _record_of(type(record), fields)
 
 
+_OWN_NAMES = list(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
+_OWN_COUNT = len(_OWN_NAMES)
+
+
 def _snapshot_fields(fields: Dict[str, Any]) -> None:
-    for name, value in fields.items():
-        if type(value) not in _SHARED:
-            fields[name] = snapshot(value)
+    names = list(fields)
+    if names[:_OWN_COUNT] == _OWN_NAMES:
+        # The extra fields come behind those of logging, which are scalars but for msg.
+        del names[: _OWN_COUNT - 1]
+        names[0] = "msg"
+    for name in names:
+        if type(fields[name]) not in _SHARED:
+            fields[name] = snapshot(fields[name])
 
 
 def _snapshot_args(args: Any) -> Any:

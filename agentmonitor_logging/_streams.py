@@ -224,9 +224,8 @@ def _untouched(error: BaseException) -> BaseException:
 
     It would stand there twice once the watched generator lets *error* out again.
     """
-    traceback = error.__traceback__
-    if traceback is not None:
-        error.__traceback__ = traceback.tb_next
+    ours = error.__traceback__
+    error.__traceback__ = ours and ours.tb_next
     return error
 
 

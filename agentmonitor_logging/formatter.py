@@ -39,7 +39,7 @@ class AgentEventFormatter(JsonFormatter):
         fmt: Optional[str] = None,
         datefmt: Optional[str] = None,
         style: str = "%",
-        validate: bool = True,  # noqa: FBT002 - the signature of logging.Formatter
+        validate: bool = True,  # the signature of logging.Formatter
         *,
         defaults: Optional[Mapping[str, Any]] = None,
         agent_id: Optional[str] = None,
@@ -89,7 +89,7 @@ def _checked(**options: Any) -> Config:
     agent_id = options.pop("agent_id") or os.environ.get("AGENTMONITOR_AGENT_ID")
     config = Config.from_options(
         {
-            "api_key": Secret(),
+            "api_key": Secret("not needed"),
             "api_url": DEFAULT_API_URL,
             "enabled": True,
             "agent_id": agent_id or "-",

@@ -140,8 +140,9 @@ class AgentMonitorHandler(logging.Handler):
             self._ledger.lose(SAMPLED)
             return
         self._sender.put(body)
-        if self._closed and _process.is_exiting():
-            self._deliver_late()
+        if not _diagnostics.is_own_work():
+            # On a listener's thread, or in its place: whoever drains does it.
+            self.deliver_late()
 
     def _body_of(self, record: logging.LogRecord) -> Optional[bytes]:
         config = self._config
@@ -159,10 +160,11 @@ class AgentMonitorHandler(logging.Handler):
         (self._ledger.lose if accepted else self._ledger.refuse)(reason)
         _diagnostics.note_swallowed(error, f"a handler ({reason})")
 
-    def _deliver_late(self) -> None:
-        # After logging.shutdown nobody calls close() any more.
-        with _process.closing(self._config.shutdown_timeout) as deadline:
-            self._end(deadline)
+    def deliver_late(self) -> None:
+        """Deliver at once if nobody will call close() any more."""
+        if self._config.enabled and self._closed and _process.is_exiting():
+            with _process.closing(self._config.shutdown_timeout) as deadline:
+                self._end(deadline)
 
     # -- life ------------------------------------------------------------------------
 
@@ -232,11 +234,12 @@ class AgentMonitorHandler(logging.Handler):
         return bool(is_owned()) if is_owned is not None else False
 
     def _close(self, deadline: float) -> None:
-        self._closed = True
         if not self._config.enabled:
             return
         for listener in tuple(self._listeners):
             listener.drain(deadline)
+        # Only now: what the listeners still had is not late.
+        self._closed = True
         self._end(deadline)
 
     def _end(self, deadline: float) -> None:
@@ -245,13 +248,8 @@ class AgentMonitorHandler(logging.Handler):
         )
         self._sender.finish(deadline, patience)
         exiting = _process.is_exiting()
-        lost = self._sender.give_up("shutdown", in_flight=exiting)
-        if lost:
-            events = "1 event" if lost == 1 else f"{lost} events"
-            when = "at exit" if exiting else "when a handler was closed"
-            trouble = self._sender.trouble
-            why = trouble or f"not delivered within {self._config.shutdown_timeout:g} s"
-            _diagnostics.report("shutdown", f"{events} lost {when}: {why}")
+        when = "at exit" if exiting else "when their handler was closed"
+        self._sender.give_up(when, in_flight=exiting)
 
 
 class AgentMonitorQueueListener(logging.handlers.QueueListener):
@@ -606,6 +604,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         if _process.is_exiting() and self._closed:
             with _process.closing(_default("shutdown_timeout")) as deadline:
                 self._listener.drain(deadline)
+            for target in self.targets():
+                target.deliver_late()
         else:
             self._listener.start()
 
@@ -731,7 +731,7 @@ def _is_our_own(record: logging.LogRecord) -> bool:
         return False
     if record.name == _diagnostics.LOGGER_NAME:
         return True
-    return _diagnostics.own_work.is_under_way()
+    return _diagnostics.is_own_work()
 
 
 def _is_echo(record: logging.LogRecord) -> bool:

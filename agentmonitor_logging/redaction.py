@@ -68,7 +68,8 @@ DEFAULT_REDACT_KEYS: Tuple[str, ...] = tuple(
     auth authorization proxy_authorization x_authorization basic_auth http_auth cookie
     cookies set_cookie session_cookie auth_cookie phpsessid jsessionid
     asp.net_sessionid connect.sid credential credentials connection_string conn_string
-    conn_str azure_storage_connection_string webhook_url slack_webhook_url
+    conn_str azure_storage_connection_string
+    slack_webhook_url
 
     mnemonic seed_phrase recovery_code recovery_codes otp otp_code pin_code ssn
     social_security_number credit_card credit_card_number card_number cc_number cvv
@@ -85,19 +86,28 @@ and a quoted key with its value is still found in them by pattern."""
 MAX_JSON_LEVELS = 3
 """JSON in a string of JSON in a string: deeper is not parsed, only searched."""
 
-MAX_NODES = 1_000_000
+MAX_NODES = 200_000
 """Containers visited per tree: far more than a real event has, so this only ends a
 tree which contains itself."""
 
 _MAX_SHOWN_CHARS = 80
-_MAX_REMEMBERED = 2048
+_MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_CHARS = 4096
 _SEPARATORS = {ord(separator): None for separator in "-_ "}
+_JSON_STARTS = frozenset('{["')
+_JSON_ENDS = frozenset('}]"')
 _SCALARS = frozenset((int, float, bool, type(None)))
 
 _MADE_BY_US = frozenset(
     ("timestamp", "status", "event_id", "trace_id", "span_id", "parent_span_id")
 )
+_WIRE_NAMES = _MADE_BY_US.union(
+    ("agent_id", "event_type", "input_data", "output_data", "metadata", "cost_usd"),
+    ("latency_ms", "error_message", "message", "logger", "level", "session_id"),
+    ("user_id", "function_name", "module", "error_type", "traceback", "value", "items"),
+)
+"""Names an event is read by: no pattern may take them for a secret."""
+
 _ID_OR_TIME = re.compile(r"[0-9a-f-]{16,36}|success|error|[0-9]{4}-[0-9T:.-]+Z?")
 """What must stay for an event to be accepted and told from others, whatever a failing
 redactor says of it."""
@@ -134,7 +144,7 @@ _ASSIGN = (
     r"""|:=|=>|={1,3}|:)[ \t]{0,4}"""
 )
 # What code and prose have where a secret might stand: a type, a call, a variable.
-_NOT_SECRET = (
+_CODE_OR_PROSE = (
     r"""(?!(?:str|string|bytes|int|bool|any|none|null|nil|undefined|true|false|optional"""
     r"""|required|secretstr|self|the|a|an|and|or|is|are|was|must|should|can|will|may|to"""
     r"""|of|for|in|you|your|my|we|it|not|no|yes|this|that|what|how)(?![\w@#!$%-])"""
@@ -144,15 +154,17 @@ _NOT_SECRET = (
 )
 _WORD = r"""[^\s"'`\\,;&|]*[^\s"'`\\,;&|.:)\]}>!?]"""
 # "token: 4096" and "key: value" are no secrets: ask for length, and for a digit.
-_MIXED = r"""(?=[^\s"'\\,;&]{0,64}[0-9])(?=[^\s"'\\,;&]{8})"""
-_STRONG = _OPEN + r"(?P<secret>" + _QUOTED % (_NOT_SECRET + r"(?=\S{3})" + _WORD) + ")"
+_MIXED = r"""(?:(?=[^\s"'\\,;&]{0,64}[0-9])(?=[^\s"'\\,;&]{8})|(?=[a-z0-9+/=-]{20}))"""
+_STRONG = (
+    _OPEN + r"(?P<secret>" + _QUOTED % (_CODE_OR_PROSE + r"(?=\S{3})" + _WORD) + ")"
+)
 _WEAK = (
     _OPEN
     + r"""(?P<secret>(?(d)(?=[^"\r\n]{4})|(?(s)(?=[^'\r\n]{4})))"""
-    + _QUOTED % (_NOT_SECRET + _MIXED + _WORD)
+    + _QUOTED % (_CODE_OR_PROSE + _MIXED + _WORD)
     + ")"
 )
-_ANY = _OPEN + "(?P<secret>" + _QUOTED % (_NOT_SECRET + _WORD) + ")"
+_ANY = _OPEN + "(?P<secret>" + _QUOTED % (_CODE_OR_PROSE + _WORD) + ")"
 _LEFT = r"(?<![A-Za-z0-9])"
 _DIGIT_SOON = r"(?=[A-Za-z_-]{0,120}[0-9])"
 
@@ -171,7 +183,9 @@ DEFAULT_REDACT_PATTERNS: Mapping[str, Rule] = MappingProxyType(
             ("eyJ",),
         ),
         "url_password": Rule(
-            r"""://[^\s/?#@:"'<>]{0,256}:(?P<secret>[^\s/?#"'<>]{1,256})@""", ("://",)
+            r"""://[^\s/?#@:"'<>]{0,256}:(?![0-9]{1,5}[/?#])"""
+            r"""(?P<secret>[^\s/?#"'<>]{1,256}|[^\s?#@"'<>]{1,256})@""",
+            ("://",),
         ),
         "query_secret": Rule(
             r"(?i)[?&;](?:access_token|refresh_token|id_token|auth_token|token|api_?key"
@@ -214,7 +228,7 @@ DEFAULT_REDACT_PATTERNS: Mapping[str, Rule] = MappingProxyType(
             r"""(?!\d{1,6}-?(?:bit|byte|char|digit|day|hour|minute|month|year|time))"""
             r"""(?:["'`](?P<q>))?(?P<secret>(?(q)[^"'`\r\n]{3,128}|"""
             r"""(?=[^\s"'`,;]{0,64}[0-9@#$%^&*])(?=[^\s"'`,;]{4})"""
-            + _NOT_SECRET
+            + _CODE_OR_PROSE
             + _WORD
             + "))",
             ("ssword is",),
@@ -245,7 +259,7 @@ DEFAULT_REDACT_PATTERNS: Mapping[str, Rule] = MappingProxyType(
             r"(?i)(?<![\w-])--(?:password|passwd|passphrase|token|access-token|auth-token"
             r"|api-?key|secret|secret-key|client-secret)(?:[ \t]{1,4}|=)(?!-)"
             r"""["']?(?P<secret>(?=[^\s]{0,64}[0-9@#$%^&*!_])(?=[^\s"'\\]{4})"""
-            + _NOT_SECRET
+            + _CODE_OR_PROSE
             + _WORD
             + ")",
             ("--pass", "--token", "--a", "--secret", "--client-secret"),
@@ -465,27 +479,27 @@ class Redactor:
         raises: a field that cannot be redacted is replaced.
         """
         try:
-            self._scrub(event, MAX_JSON_LEVELS)
-            if self._redactor is not None:
-                self._ask(self._redactor, event)
+            self._redact(event)
         except Exception:
-            event = self._salvage(event, levels=2)
+            return self._salvage(event, levels=2)
         return event
 
-    def _salvage(self, broken: Any, levels: int) -> Any:
+    def _redact(self, tree: Tree) -> None:
+        self._scrub(tree, MAX_JSON_LEVELS)
+        if self._redactor is not None:
+            self._ask(self._redactor, tree)
+
+    def _salvage(self, broken: Dict[Any, Any], levels: int) -> Dict[Any, Any]:
         """Redact every field of *broken* by itself, and replace those that fail."""
-        if type(broken) is not dict:
-            return REDACTED
-        kept: Dict[str, Any] = {}
+        kept: Dict[Any, Any] = {}
         for key, value in broken.items():
-            box = {key: value}
+            field = {key: value}
             try:
-                self._scrub(box, MAX_JSON_LEVELS)
-                if self._redactor is not None:
-                    self._ask(self._redactor, box)
-                kept.update(box)
+                self._redact(field)
             except Exception:
-                kept[key] = self._salvage(value, levels - 1) if levels > 1 else REDACTED
+                inside = levels > 1 and type(value) is dict
+                field = {key: self._salvage(value, levels - 1) if inside else REDACTED}
+            kept.update(field)
         return kept
 
     def _scrub(self, tree: Tree, levels: int) -> bool:
@@ -494,7 +508,7 @@ class Redactor:
         if not fresh:
             return changed
         texts = [node[key] for node, key in fresh]
-        if not self._patterns and self._harmless("\n".join(texts)):
+        if not self._patterns and self._harmless(texts):
             self._remember(texts)
             return changed
         for (node, key), text in zip(fresh, texts):
@@ -548,17 +562,24 @@ class Redactor:
             if _normal(text) in self._secret_names:
                 changed = _hide(node, key) or changed
                 continue
-            redacted = self._substitute(text)
+            redacted = text if text in _WIRE_NAMES else self._substitute(text)
             if redacted != text:
                 node[_unused(redacted, node)] = node.pop(key)
                 changed = True
             elif type(key) is str:
-                _add(self._clean_keys, key)
+                self._remember_key(key)
         return changed
 
-    def _harmless(self, text: str) -> bool:
-        """Tell at low cost whether nothing can be found in *text*."""
-        if '"' in text and "{" in text:
+    def _remember_key(self, key: str) -> None:
+        if len(self._clean_keys) >= _MAX_REMEMBERED:
+            self._clean_keys.clear()
+        if len(key) <= _MAX_REMEMBERED_CHARS:
+            self._clean_keys.add(key)
+
+    def _harmless(self, texts: Sequence[str]) -> bool:
+        """Tell whether nothing is to be found in *texts*, at the cost of one."""
+        text = "\n".join(texts)
+        if '"' in text and "{" in text and any(map(_like_json, texts)):
             return False
         return all(masker(text) == text for masker in self._spotter.spot(text))
 
@@ -568,7 +589,8 @@ class Redactor:
         redacted = self._json(text, levels) if levels > 0 else None
         if redacted is None:
             redacted = self._substitute(text)
-        if redacted == text:
+        # Deep inside JSON a text is not parsed, so elsewhere it may be found unclean.
+        if redacted == text and (levels == MAX_JSON_LEVELS or not _like_json(text)):
             self._remember((text,))
         return redacted
 
@@ -581,24 +603,23 @@ class Redactor:
 
     def _json(self, text: str, levels: int) -> Optional[str]:
         """Return *text* redacted as JSON, the same text if clean, None if no JSON."""
-        inner = text.strip()
-        if inner[:1] not in ("{", "[", '"') or inner[-1:] not in ("}", "]", '"'):
-            return None
-        if len(inner) > MAX_JSON_CHARS or '"' not in inner:
+        if not _like_json(text):
             return None
         try:
-            tree = [json.loads(inner, object_pairs_hook=_distinct)]
+            tree = [json.loads(text, object_pairs_hook=_distinct)]
         except (ValueError, RecursionError):
             return None
         if not self._scrub(tree, levels - 1):
             return text
         # An escape may stand for half a character, which only an escape can hold.
-        return json.dumps(tree[0], ensure_ascii="\\u" in inner)
+        return json.dumps(tree[0], ensure_ascii="\\u" in text)
 
-    def _remember(self, texts: Iterable[str]) -> None:
-        for text in texts:
-            if len(text) <= _MAX_REMEMBERED_CHARS:
-                _add(self._clean_texts, text)
+    def _remember(self, texts: Sequence[str]) -> None:
+        known = self._clean_texts
+        if len(known) + len(texts) > _MAX_REMEMBERED:
+            known.clear()
+        short = [text for text in texts if len(text) <= _MAX_REMEMBERED_CHARS]
+        known.update(short[:_MAX_REMEMBERED])
 
     def _ask(self, redactor: Callable[[str], str], tree: Tree) -> None:
         """Put every text of *tree* through the user's own *redactor*."""
@@ -658,6 +679,13 @@ def _plain(value: Any) -> Union[str, Tree]:
     return REDACTED
 
 
+def _like_json(text: str) -> bool:
+    inner = text.strip()
+    if inner[:1] not in _JSON_STARTS or inner[-1] not in _JSON_ENDS:
+        return False
+    return len(inner) <= MAX_JSON_CHARS and '"' in inner
+
+
 def _distinct(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     """Build a JSON object, unless a key stands twice: one value would go unseen."""
     tree = dict(pairs)
@@ -673,12 +701,6 @@ def _unused(key: str, node: Mapping[Any, Any]) -> str:
         number += 1
         free = f"{key} ({number})"
     return free
-
-
-def _add(known: Set[str], text: str) -> None:
-    if len(known) >= _MAX_REMEMBERED:
-        known.clear()
-    known.add(text)
 
 
 def _checked_keys(keys: Iterable[str]) -> Set[str]:

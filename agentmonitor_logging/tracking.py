@@ -31,10 +31,11 @@ from agentmonitor_logging._capture import (
     Producer,
     Source,
     as_object,
+    copied,
     never_raises,
 )
 from agentmonitor_logging._open_event import EventSetters, OpenEvent
-from agentmonitor_logging._snapshot import Snapshot, snapshot
+from agentmonitor_logging._snapshot import snapshot
 from agentmonitor_logging._streams import StreamFunction
 from agentmonitor_logging.exceptions import ConfigError
 
@@ -238,16 +239,16 @@ class agent_event(EventSetters):  # noqa: N801 - used like a function
         self._fields = {
             "event_type": event_type,
             "input_data": as_object(input_data),
-            "metadata": Snapshot(snapshot(metadata)),
+            "metadata": copied(metadata),
         }
         self._entries: List[OpenEvent] = []
 
     def __enter__(self) -> OpenEvent:
         """Begin an event and return it."""
         event = OpenEvent(self._producer, self._fields, _open_event.get())
+        event.begin()
         self._entries.append(event)
         _open_event.set(event)
-        event.begin()
         return event
 
     def __exit__(

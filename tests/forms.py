@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import logging.config
 from typing import Any, Callable, Dict
@@ -35,7 +36,7 @@ class Form:
 
     def entries(self, options: Dict[str, Any]) -> Entries:
         """Return the handlers' entries, with *options* where they belong."""
-        entries = {name: dict(entry) for name, entry in self._entries.items()}
+        entries = copy.deepcopy(self._entries)
         entries[self.shipping].update(options)
         return entries
 

@@ -130,11 +130,10 @@ def _verdicts(version: str, laws: str, names: Tuple[str, ...]) -> Dict[str, str]
     while left:
         outcome = run_module(found, "laws", laws, *left, timeout=120)
         told = dict(json.loads(line) for line in outcome.stdout.splitlines())
-        if not all(told.get(name) == "" for name in left):
-            # Only then does it matter what was said, and by whom.
-            told.setdefault(left[len(told) % len(left)], repr(outcome))
-        elif outcome.stderr or outcome.returncode:
-            told[left[-1]] = f"kept, but: {outcome!r}"
+        if len(told) < len(left):
+            told[left[len(told)]] = repr(outcome)
+        elif outcome.returncode or "Traceback" in outcome.stderr:
+            told[left[-1]] = repr(outcome)
         verdicts.update(told)
         left = [name for name in left if name not in told]
     return verdicts

@@ -190,7 +190,10 @@ ODDITIES: List[Callable[[], Any]] = [
     *(lambda: MagicMock(spec=list), lambda: iter([1, 2]), lambda: (i for i in [1])),
     *(lambda: {1, "a", None}, lambda: frozenset([(1, 2)]), lambda: {(1, 2): 3}),
     lambda: {1: "int", "1": "str", None: 0, False: 1, 1.5: 2, b"k": 3},
-    *(lambda: collections.OrderedDict(a=1), lambda: collections.defaultdict(list, a=[1])),
+    *(
+        lambda: collections.OrderedDict(a=1),
+        lambda: collections.defaultdict(list, a=[1]),
+    ),
     *(lambda: collections.deque([1, [2]]), lambda: collections.Counter("aab")),
     *(lambda: collections.UserDict(a=1), lambda: collections.UserList([1])),
     *(lambda: collections.UserString("us"), lambda: collections.ChainMap({"a": 1})),
@@ -211,3 +214,8 @@ ODDITIES: List[Callable[[], Any]] = [
     *(lambda: None, lambda: True, lambda: 0, lambda: -0.0, dict, list, tuple, set),
 ]
 """Makers, so that every test gets a fresh one."""
+
+
+def lowered(text: str) -> str:
+    """Stand for a redactor that is named in a configuration."""
+    return text.lower()

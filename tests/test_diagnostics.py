@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
 from agentmonitor_logging import _diagnostics
-from agentmonitor_logging._diagnostics import Reporter, own_work
+from agentmonitor_logging._diagnostics import Reporter, is_own_work, own_work
 from test_pacing import Clock
 
 NAME = "agentmonitor_logging"
@@ -94,12 +95,33 @@ def test_who_silences_the_logger_is_obeyed(server, attach, capfd) -> None:
 
 def test_own_work_is_marked_per_thread_and_nests() -> None:
     """The mark holds inside of the outermost with, and only there."""
-    assert not own_work.is_under_way()
+    assert not is_own_work()
     with own_work():
         with own_work():
-            assert own_work.is_under_way()
-        assert own_work.is_under_way()
-    assert not own_work.is_under_way()
+            assert is_own_work()
+        assert is_own_work()
+    assert not is_own_work()
+
+
+def test_another_thread_is_not_marked() -> None:
+    """What the application does beside our work is monitored as ever."""
+    seen = []
+    with own_work():
+        thread = threading.Thread(target=lambda: seen.append(is_own_work()))
+        thread.start()
+        thread.join()
+
+    assert [False] == seen
+
+
+def test_a_child_forgets_the_threads_of_its_parent() -> None:
+    """A thread's number may come again in a child; only this thread's mark stays."""
+    _diagnostics._own_work_of[-1] = 1
+    with own_work():
+        _diagnostics.forget_other_threads()
+        assert {threading.get_ident(): 1} == _diagnostics._own_work_of
+    _diagnostics.forget_other_threads()
+    assert {} == _diagnostics._own_work_of
 
 
 @pytest.mark.swallows

@@ -97,7 +97,11 @@ def test_another_process_decides_alike() -> None:
 
     there = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "7",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
         check=True,
         capture_output=True,
         text=True,

@@ -386,7 +386,10 @@ class TestRecords:
         """What the traceback module knows to show is shown."""
         error = raised_by(lambda: compile("a b\n", "f.py", "exec"))
 
-        assert 'File "f.py", line 1' in snapshot_record(make_record(exc_info=error)).exc_text
+        assert (
+            'File "f.py", line 1'
+            in snapshot_record(make_record(exc_info=error)).exc_text
+        )
 
     def test_every_record_has_an_id_of_its_own(self) -> None:
         """Event ids are 32 hex digits and differ."""
@@ -433,7 +436,9 @@ class TestRecords:
 
     def test_outside_of_a_trace_there_are_no_trace_ids(self) -> None:
         """No trace is invented for a single record."""
-        assert not {"trace_id", "span_id"} & set(snapshot_record(make_record()).__dict__)
+        assert not {"trace_id", "span_id"} & set(
+            snapshot_record(make_record()).__dict__
+        )
 
     def test_context_is_read_at_the_call(self) -> None:
         """What agent_context has bound travels along, as it was."""
