@@ -128,6 +128,7 @@ class AgentMonitorHandler(logging.Handler):
 
     def _convert(self, record: logging.LogRecord, *, accepted: bool) -> None:
         if not accepted:
+            _process.expect_end_of_child()
             self._ledger.accept()
         try:
             # What renders itself for us may log; that must not come back to us.

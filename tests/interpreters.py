@@ -33,14 +33,8 @@ SUPPORTED = tuple(f"3.{minor}" for minor in range(8, 14))
 NEWER = ("3.14", "3.15")
 """Versions that need not be here, but have to pass where they are."""
 
-TIME_LIMIT = 30.0
-"""Seconds after which a script is killed; its own watchdog is quicker."""
-
-PRELUDE = """\
-import faulthandler
-faulthandler.dump_traceback_later(20, exit=True)
-"""
-"""What runs first in each script: one that hangs says where."""
+TIME_LIMIT = 20.0
+"""Seconds after which a script has failed. It is then made to say where it hangs."""
 
 _RUNNING = "{}.{}".format(*sys.version_info)
 _PROBE = """
@@ -91,7 +85,7 @@ def run(
     """Run *script* in a process of its own and return what became of it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "script.py")
-        path.write_text(PRELUDE + textwrap.dedent(script), encoding="utf-8")
+        path.write_text(textwrap.dedent(script), encoding="utf-8")
         return _run([interpreter.python, path, *args], env or {}, timeout)
 
 
@@ -156,19 +150,21 @@ def _run(
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        _kill_all(process)
+        # With faulthandler each of them shows its threads. Not by a watchdog of its
+        # own: a child that is forked cannot end with one.
+        _end_all(process, signal.SIGABRT)
         stdout, stderr = process.communicate()
-        stderr += f"\nTimeout (killed after {timeout} s)"
+        stderr += f"\nTimeout (after {timeout} s)"
     finally:
         ended_at = time.time()
-        _kill_all(process)
+        _end_all(process, signal.SIGTERM)
     return Outcome(process.returncode, stdout, stderr, ended_at)
 
 
-def _kill_all(process: subprocess.Popen[str]) -> None:
+def _end_all(process: subprocess.Popen[str], signum: int) -> None:
     """End the process and what it may have left behind."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signum)
     except (AttributeError, OSError):
         process.kill()
 
