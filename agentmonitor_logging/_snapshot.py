@@ -228,7 +228,8 @@ def snapshot_record(record: logging.LogRecord) -> logging.LogRecord:
         return record
     args, exc_info = fields.get("args"), fields.get("exc_info")
     fields["args"] = fields["exc_info"] = None
-    _snapshot_fields(fields)
+    if not _SHARED.issuperset(map(type, fields.values())):
+        _snapshot_fields(fields)
     fields["args"] = _snapshot_args(args) if args else args
     if exc_info:
         _describe_exception(fields, exc_info)
@@ -240,19 +241,10 @@ def snapshot_record(record: logging.LogRecord) -> logging.LogRecord:
     return _record_of(type(record), fields)
 
 
-_OWN_NAMES = list(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
-_OWN_COUNT = len(_OWN_NAMES)
-
-
 def _snapshot_fields(fields: Dict[str, Any]) -> None:
-    names = list(fields)
-    if names[:_OWN_COUNT] == _OWN_NAMES:
-        # The extra fields come behind those of logging, which are scalars but for msg.
-        del names[: _OWN_COUNT - 1]
-        names[0] = "msg"
-    for name in names:
-        if type(fields[name]) not in _SHARED:
-            fields[name] = snapshot(fields[name])
+    for name, value in fields.items():
+        if type(value) not in _SHARED:
+            fields[name] = snapshot(value)
 
 
 def _snapshot_args(args: Any) -> Any:

@@ -1,0 +1,504 @@
+"""What holds while handlers come and go: no deadlock, no leak, no loss, no echo."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import logging.config
+import logging.handlers
+import queue
+import signal
+import sys
+import threading
+import time
+import weakref
+from typing import Any, Dict, List
+
+import agentmonitor_logging
+from agentmonitor_logging import AgentMonitorHandler, AgentMonitorQueueHandler
+from forms import FORMS, dict_config, options_for
+from laws import Laws
+from servers import DEADLINE, Exchange, Reply, ScriptedServer
+
+laws = Laws()
+log = logging.getLogger("agent")
+TIMES = 20
+PATIENCE = 0.25 * 2 + 0.3
+"""Seconds that a reconfiguration may take while our threads wait for a lock that it
+holds: a quarter for the listener, a quarter for the sender, and what it does itself."""
+
+
+def configure(server: Any, form: str = "single", **options: Any) -> Any:
+    """Configure anew and return the handler of the logger "agent"."""
+    url = getattr(server, "url", server)
+    logging.config.dictConfig(dict_config(FORMS[form], options_for(url, **options)))
+    return log.handlers[0]
+
+
+def delivered(server: Any) -> List[str]:
+    assert agentmonitor_logging.flush(DEADLINE)
+    return server.messages()
+
+
+def our_threads() -> List[threading.Thread]:
+    names = [thread for thread in threading.enumerate()]
+    return [thread for thread in names if thread.name.startswith("agentmonitor-")]
+
+
+def wait_until_idle() -> None:
+    deadline = time.monotonic() + DEADLINE
+    for thread in our_threads():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert [] == our_threads()
+
+
+def open_files() -> int:
+    import os
+
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
+
+
+class Meddler:
+    """Code of the application on our threads that needs the lock of logging.
+
+    Each call asks for a new logger and logs through one whose levels are not cached:
+    both wait for the lock that dictConfig holds while it closes us.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, what: Any) -> Any:
+        self.calls += 1
+        logging.getLogger("new.%d.%d" % (id(self), self.calls)).debug("made on the way")
+        cold = logging.getLogger("cold")
+        cold._cache.clear()
+        cold.debug("logged on the way")
+        return what
+
+
+# -- configuring again and again -------------------------------------------------------
+
+
+@laws.law_for_each(["single", "pair", "reference, target last", "alone"])
+def twenty_configurations_leak_nothing(server: Any, form: str) -> None:
+    """Each configuration ends what the one before began, and loses nothing of it."""
+    configure(server, form)
+    log.info("event 0")
+    delivered(server)
+    threads, files = threading.active_count(), open_files()
+    for turn in range(1, TIMES):
+        configure(server, form)
+        log.info("event %d", turn)
+    delivered(server)
+    gc.collect()
+
+    assert sorted(f"event {turn}" for turn in range(TIMES)) == sorted(server.messages())
+    assert TIMES == len(server.event_ids)
+    assert threading.active_count() <= threads
+    # A server's end of a connection that was closed may still be open.
+    assert open_files() <= files + 3
+
+
+@laws.law_for_each(["single", "pair", "alone"])
+def a_busy_worker_that_needs_the_lock_does_not_hold_up_dict_config(
+    server: Any, form: str
+) -> None:
+    """Where redactor and formatter log and make loggers on our threads, while
+    dictConfig holds the lock they wait for, it returns soon and all is delivered."""
+    for turn in range(5):
+        configure(server, form, redactor=Meddler())
+        for number in range(20):
+            log.info("event %d of %d", number, turn)
+        began = time.monotonic()
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+        assert time.monotonic() - began < PATIENCE
+
+    expected = {f"event {n} of {turn}" for turn in range(5) for n in range(20)}
+    server.wait_stored(100)
+    assert expected == set(server.messages())
+    assert 100 == len(server.event_ids)
+    wait_until_idle()
+
+
+@laws.law_for_each(["single", "alone"])
+def an_on_error_that_needs_the_lock_does_not_hold_up_dict_config(
+    server: Any, form: str
+) -> None:
+    """on_error may log while dictConfig closes the handler that calls it."""
+    server.script[:] = [503]
+    meddler = Meddler()
+    configure(server, form, on_error=meddler, retry_attempts=0)
+    log.info("event")
+    server.wait_requests(1)
+    began = time.monotonic()
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+
+    assert time.monotonic() - began < PATIENCE + 1.0
+    server.wait_stored(1)
+    assert 1 == meddler.calls
+    assert 1 == len(server.event_ids)
+
+
+@laws.law
+def a_slow_answer_does_not_lose_what_dict_config_interrupts(server: Any) -> None:
+    """A request under way when dictConfig comes is waited for, and counted once."""
+
+    class Slow(Reply):
+        def __call__(self, exchange: Exchange) -> None:
+            exchange.server.closing.wait(0.4)
+            super().__call__(exchange)
+
+    server.script[:] = [Slow()]
+    configure(server)
+    log.info("event 0")
+    server.wait_requests(1)
+    log.info("event 1")
+    configure(server)
+    log.info("event 2")
+    delivered(server)
+    wait_for_all_closed()
+
+    assert ["event 0", "event 1", "event 2"] == sorted(set(server.messages()))
+    assert 3 == len(server.event_ids)
+
+
+def wait_for_all_closed() -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    wait_until_idle()
+
+
+@laws.law
+def logging_on_while_configurations_change_loses_nothing(server: Any) -> None:
+    """Four threads log through twenty configurations, and every accepted event comes."""
+    configure(server)
+    over = threading.Event()
+    seen = [configure(server)]
+
+    def chatter(name: int) -> None:
+        number = 0
+        while not over.wait(0.001):
+            log.info("event %d of %d", number, name)
+            number += 1
+
+    threads = [threading.Thread(target=chatter, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(TIMES):
+        seen.append(configure(server))
+    over.set()
+    for thread in threads:
+        thread.join(DEADLINE)
+
+    assert all(handler.flush(DEADLINE) for handler in seen)
+    assert sum(h.stats().accepted for h in seen) == sum(
+        h.stats().delivered for h in seen
+    )
+    assert len(server.stored) == len(server.event_ids)
+    for handler in seen:
+        handler.close()
+
+
+# -- closing ---------------------------------------------------------------------------
+
+
+@laws.law_for_each(FORMS)
+def logging_goes_on_after_logging_shutdown(server: Any, form: str) -> None:
+    """logging.shutdown by hand delivers, and what is logged later is delivered too."""
+    configure(server, form)
+    log.info("before")
+    logging.shutdown()
+    assert ["before"] == server.messages()
+    log.info("after")
+
+    assert ["before", "after"] == delivered(server)
+
+
+@laws.law_for_each(FORMS)
+def closing_twice_is_closing_once(server: Any, form: str) -> None:
+    """close() may be called any number of times, and flush() after it too."""
+    handler = configure(server, form)
+    log.info("event")
+    handler.close()
+    handler.close()
+    agentmonitor_logging.shutdown()
+    agentmonitor_logging.shutdown()
+
+    assert ["event"] == server.messages()
+    assert handler.flush(0.1)
+    assert 1 == handler.stats().delivered
+    wait_until_idle()
+
+
+@laws.law_for_each(FORMS)
+def closing_what_never_logged_is_nothing(server: Any, form: str) -> None:
+    """close(), flush() and stop() before the first record do nothing."""
+    handler = configure(server, form)
+    listener = getattr(handler, "listener", None)
+    if listener is not None:
+        listener.stop()
+        listener.stop()
+    assert handler.flush(0.1)
+    handler.close()
+
+    assert [] == server.requests
+    assert [] == our_threads()
+
+
+@laws.law
+def starting_the_listener_twice_starts_one_thread(server: Any) -> None:
+    """start() is harmless for those who know the stdlib's listener, in any order."""
+    listener = configure(server).listener
+    for _ in range(3):
+        listener.start()
+    assert 1 == len(our_threads())
+    listener.stop()
+    assert [] == our_threads()
+    log.info("event")
+
+    assert ["event"] == delivered(server)
+
+
+@laws.law_for_each(["single", "pair", "alone"])
+def a_forgotten_handler_delivers_and_ends(server: Any, form: str) -> None:
+    """A handler that nobody knows any more delivers what it has and ends its threads."""
+    handler: Any = configure(server, form, flush_interval=60.0)
+    log.info("event")
+    gone = weakref.ref(handler)
+    # As configuring does, or somebody who empties the list of handlers.
+    logging._handlers.clear()
+    logging._handlerList.clear()
+    log.handlers.clear()
+    handler = None
+    gc.collect()
+
+    server.wait_stored(1)
+    wait_until_idle()
+    gc.collect()
+    assert gone() is None
+    assert ["event"] == server.messages()
+
+
+@laws.law_for_each(["single", "alone"])
+def on_error_may_close_the_handler(server: Any, form: str) -> None:
+    """close() on our own thread neither waits for itself nor raises."""
+    server.script[:] = [503]
+    told = threading.Event()
+
+    def close(error: Exception) -> None:
+        handler.close()
+        told.set()
+
+    handler = configure(server, form, on_error=close, retry_attempts=0)
+    log.info("event")
+
+    assert told.wait(DEADLINE)
+    assert ["event"] == delivered(server)
+    assert 1 == handler.stats().delivered
+
+
+@laws.law
+def a_target_that_logs_back_does_not_hold_up_shutdown(server: Any) -> None:
+    """A formatter that logs through the very logger ends in no loop and no deadlock."""
+
+    class Chatty(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            log.warning("formatting")
+            return super().format(record)
+
+    handler = configure(server, "pair")
+    handler.listener.handlers[0].setFormatter(Chatty())
+    log.info("event")
+    began = time.monotonic()
+    logging.shutdown()
+
+    assert time.monotonic() - began < 2.0
+    assert ["event"] == server.messages()
+
+
+@laws.law
+def a_listener_survives_whatever_its_targets_do(server: Any) -> None:
+    """After an exit, an interrupt or an error on its thread the next record arrives."""
+    raised = [SystemExit(), KeyboardInterrupt(), ValueError()]
+
+    class Failing(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> Any:
+            if "fail" in record.getMessage():
+                raise raised.pop()
+
+    ours = AgentMonitorHandler(**options_for(server.url))
+    handler = AgentMonitorQueueHandler(handlers=[ours, Failing()])
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    for number in range(3):
+        log.info("fail %d", number)
+        assert handler.flush(DEADLINE)
+    log.info("go on")
+
+    assert ["fail 0", "fail 1", "fail 2", "go on"] == delivered(server)
+    from agentmonitor_logging import _diagnostics
+
+    del _diagnostics.swallowed[:]
+
+
+# -- echoes ----------------------------------------------------------------------------
+
+
+@laws.law_for_each(["single", "pair", "alone"])
+def what_urllib3_says_of_us_is_not_shipped(server: Any, form: str) -> None:
+    """On the root logger at DEBUG, one event makes one request and no more."""
+    config = dict_config(FORMS[form], options_for(server.url))
+    del config["loggers"]
+    config["root"] = {"handlers": [FORMS[form].attached], "level": "DEBUG"}
+    logging.config.dictConfig(config)
+    logging.getLogger("anything").info("event")
+
+    for _ in range(3):
+        assert ["event"] == delivered(server)
+    assert 1 == len(server.requests)
+    assert 1 == agentmonitor_logging.stats().accepted
+
+
+@laws.law
+def what_urllib3_says_of_failures_is_not_shipped(server: Any) -> None:
+    """With a server that fails, at DEBUG, nothing is accepted but what was logged."""
+    server.script[:] = [503, 503]
+    handler = AgentMonitorQueueHandler(**options_for(server.url, retry_attempts=0))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.DEBUG)
+    logging.getLogger("anything").info("event")
+    server.wait_stored(1)
+
+    assert ["event"] == [m for m in delivered(server) if "lost" not in m]
+    assert 1 == agentmonitor_logging.stats().accepted
+
+
+@laws.law
+def what_the_application_says_by_urllib3_is_shipped(server: Any) -> None:
+    """The application's own records of that logger arrive as any."""
+    handler = AgentMonitorQueueHandler(**options_for(server.url))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("urllib3.connectionpool").warning("of the application")
+
+    assert ["of the application"] == delivered(server)
+
+
+@laws.law
+def the_way_through_anothers_queue_makes_no_echo(server: Any) -> None:
+    """Behind the stdlib's own queue handler on the root logger, at DEBUG, what
+    urllib3 says on our thread does not come back as the next event."""
+    records: Any = queue.SimpleQueue()
+    target = AgentMonitorHandler(**options_for(server.url))
+    listener = logging.handlers.QueueListener(records, target)
+    root = logging.getLogger()
+    root.addHandler(logging.handlers.QueueHandler(records))
+    root.setLevel(logging.DEBUG)
+    listener.start()
+    logging.getLogger("anything").info("event")
+    for _ in range(3):
+        server.wait_stored(1)
+        assert agentmonitor_logging.flush(DEADLINE)
+    root.handlers.clear()
+    listener.stop()
+
+    assert ["event"] == delivered(server)
+    assert 1 == len(server.requests)
+
+
+# -- interruptions ---------------------------------------------------------------------
+
+
+@laws.law_for_each(["single", "alone"])
+def a_signal_handler_may_log_at_any_moment(server: Any, form: str) -> None:
+    """A thousand signals a second, each logging in the middle of what logs: no
+    deadlock, and every event is accounted for."""
+    if not hasattr(signal, "setitimer"):
+        return
+    heard = 0
+
+    def on_alarm(*_: Any) -> None:
+        nonlocal heard
+        heard += 1
+        log.info("signal %d", heard)
+
+    configure(server, form)
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    said, until = 0, time.monotonic() + 1.0
+    try:
+        while time.monotonic() < until:
+            log.info("main %d", said)
+            said += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert agentmonitor_logging.flush(DEADLINE)
+    stats = agentmonitor_logging.stats()
+    # A handler's lock, or another's `in_progress` mark, may keep none of them out.
+    assert heard + said == stats.accepted
+    assert stats.accepted == stats.delivered + sum(stats.lost.values())
+    assert len(server.stored) == len(server.event_ids) == stats.delivered
+
+
+@laws.law_for_each(["single", "alone"])
+def a_finaliser_may_log_while_something_is_logged(server: Any, form: str) -> None:
+    """Garbage that logs when it goes, in the middle of our work, does no harm."""
+    last_words = []
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            last_words.append(1)
+            log.info("last words")
+
+    configure(server, form)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for number in range(300):
+            Garbage()
+            log.info("event %d", number, extra={"input_data": {"a": [number]}})
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+
+    assert agentmonitor_logging.flush(DEADLINE)
+    messages = server.messages()
+    assert 300 == len([m for m in messages if m.startswith("event")])
+    # Those on our own threads are our own work; those on this one are not.
+    assert 0 < messages.count("last words") <= len(last_words)
+
+
+@laws.law_for_each(["single", "pair", "alone"])
+def a_record_is_left_as_it_was(server: Any, form: str) -> None:
+    """Handlers after ours see the record as if ours were not there."""
+    seen: List[Dict[str, Any]] = []
+
+    class Witness(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(dict(record.__dict__))
+
+    handler = configure(server, form)
+    handler.setFormatter(logging.Formatter("%(asctime)s <%(message)s>"))
+    log.handlers[:] = [Witness(), handler, Witness()]
+    payload = {"messages": [{"role": "user"}]}
+    try:
+        raise LookupError("nowhere")
+    except LookupError:
+        log.exception("a %s and a %d", "word", 7, extra={"input_data": payload})
+
+    before, after = seen
+    assert before == after
+    assert ("word", 7) == after["args"]
+    assert "a %s and a %d" == after["msg"]
+    assert after["exc_info"][0] is LookupError
+    assert after["exc_text"] is None
+    assert after["input_data"] is payload
+    delivered(server)
+    assert "a word and a 7>" in server.messages()[0]
