@@ -113,10 +113,13 @@ class Sender:
             self.start()
 
     def start(self) -> bool:
-        """Have a worker, and tell whether there is one: none can start at exit."""
-        if not self._lock.acquire(timeout=_ENDING):
-            # A signal handler of ours interrupted the holder; the next event starts.
-            return False
+        """Have a worker, and tell whether there is one: none can start at exit.
+
+        Never waits: whoever holds the lock has a worker, is one, or is just starting
+        one, and looks at what came in meanwhile before it leaves.
+        """
+        if not self._lock.acquire(blocking=False):
+            return self._worker is not None
         try:
             self._stopping = False
             self._deadline = NEVER
@@ -233,7 +236,11 @@ class Sender:
             empty = not self._incoming and not len(self._delivery)
             if self._stopping and empty and _is_current(self._worker):
                 self._worker = None
-            return not _is_current(self._worker)
+            left = not _is_current(self._worker)
+        if self._incoming and self._worker is None:
+            # It came in while the lock was held, and so could not start anything.
+            self.start()
+        return left
 
     def _work_beside(self) -> None:
         """Help the worker while there is a backlog."""
