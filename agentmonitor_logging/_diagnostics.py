@@ -77,7 +77,8 @@ class Reporter:
                     return True
                 ours = True
             logger = logger.parent if logger.propagate else None
-        return not ours or self._logger.disabled or not self._logger.isEnabledFor(logging.WARNING)
+        silenced = not self._logger.isEnabledFor(logging.WARNING)
+        return not ours or self._logger.disabled or silenced
 
     def debug(self, message: str) -> None:
         """Log *message* at DEBUG, every time: the option `debug` asked for it."""

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import List, Optional, Protocol
+from typing import Any, Callable, List, Optional, Protocol
 
 from . import _diagnostics
 
@@ -21,6 +21,9 @@ LOCKED_PATIENCE = 0.25
 """Seconds that a closing thread waits for our threads while it holds the module lock
 of logging: they may be waiting for that very lock, through a logger whose level is
 not cached, and would wait as long as we do."""
+
+_URLLIB3_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
+"""Those that ask for their level with each request."""
 
 
 class Watched(Protocol):
@@ -82,6 +85,22 @@ def holds_logging_lock() -> bool:
     return bool(is_owned()) if is_owned is not None else False
 
 
+def ask_for_levels() -> None:
+    """Have the levels of urllib3's loggers cached, if that can be had at once.
+
+    Called on the application's thread: on ours it would wait for the module lock, and
+    dictConfig would wait for it in turn, each time that one comes after little.
+    """
+    lock = getattr(logging, "_lock", None)
+    if lock is None or not lock.acquire(blocking=False):
+        return
+    try:
+        for name in _URLLIB3_LOGGERS:
+            logging.getLogger(name).isEnabledFor(logging.DEBUG)
+    finally:
+        lock.release()
+
+
 def expect_end_of_child() -> None:
     """See to it that a `multiprocessing` child closes its handlers.
 
@@ -97,6 +116,20 @@ def expect_end_of_child() -> None:
     from multiprocessing.util import Finalize
 
     Finalize(None, _close_all, exitpriority=100)
+
+
+def when_gone(owner: object, method: Any) -> None:
+    """Call *method* once *owner* has been collected.
+
+    Weakly: its object knows on_error, which may know *owner*.
+    """
+    weakref.finalize(owner, _call_if_alive, weakref.WeakMethod(method)).atexit = False
+
+
+def _call_if_alive(method: weakref.WeakMethod[Callable[[], object]]) -> None:
+    bound = method()
+    if bound is not None:
+        bound()
 
 
 class closing:  # noqa: N801 - reads as a statement

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from typing import Callable, Deque, Dict, List, Optional, Protocol, Union
 
-from . import _diagnostics
+from . import _diagnostics, _process
 from ._answers import Delivered, Outcome, Unreachable
 from ._batch import Batch, LossEvent
 from ._config import Config
@@ -118,6 +118,7 @@ class Sender:
         Never waits: whoever holds the lock has a worker, is one, or is just starting
         one, and looks at what came in meanwhile before it leaves.
         """
+        _process.ask_for_levels()
         if not self._lock.acquire(blocking=False):
             return self._worker is not None
         try:
@@ -168,14 +169,17 @@ class Sender:
         if helped and worker is not None:
             worker.join(max(0.0, min(_ENDING, deadline - self._clock())))
 
-    def give_up(self, when: str, *, in_flight: bool) -> None:
-        """Lose what is left because of a shutdown, and say so; *when* is for people."""
+    def give_up(self, when: str, *, in_flight: bool, queued: int = 0) -> None:
+        """Lose what is left because of a shutdown, and say so; *when* is for people.
+
+        *queued* events were lost before they came here, and are only told of.
+        """
         with self._lock:
             effects = self._take_in()
             effects.append(self._delivery.give_up("shutdown", in_flight=in_flight))
             trouble = self._delivery.trouble
         self._perform(effects)
-        lost = sum(count for _, count in effects[-1].lost)
+        lost = queued + sum(count for _, count in effects[-1].lost)
         if lost:
             events = "1 event" if lost == 1 else f"{lost} events"
             why = trouble or "the server took too long"

@@ -21,12 +21,13 @@ class HandlerNames:
     def __init__(self, names: Any) -> None:
         if isinstance(names, (str, bytes)) or not isinstance(names, Sequence):
             raise ConfigError(
-                f"handlers is {names!r}, but must be a list of handlers or their names"
+                f"handlers is {_shown(names)}, but must be a list of handlers or their "
+                "names"
             )
         # Iterated, not indexed: a ConvertingList would put what a cfg:// entry means
         # now, a dict, in the place of what it will mean, the handler made of it.
         self._names = list(names)
-        self._configurator = getattr(names, "configurator", None)
+        self._configurator: Any = getattr(names, "configurator", None)
         for name, entry in zip(self._names, self._entries()):
             if not isinstance(entry, logging.Handler):
                 self._check_name(name)
@@ -48,11 +49,9 @@ class HandlerNames:
         is_reference = isinstance(name, str) and name.startswith("cfg://")
         if is_reference or (isinstance(name, str) and name in self._configured()):
             return
-        # Not shown where it is no name: a dict may hold a key.
-        given = repr(name) if isinstance(name, str) else f"a {type(name).__name__}"
         raise ConfigError(
-            f"handlers names {given}, but must hold handlers, or names of the same "
-            "configuration's handlers"
+            f"handlers names {_shown(name)}, but must hold handlers, or names of the "
+            "same configuration's handlers"
         )
 
     def _entries(self) -> Iterator[Any]:
@@ -77,6 +76,11 @@ class HandlerNames:
         if self._configurator is None:
             return {}
         return self._configurator.config.get("handlers", {})
+
+
+def _shown(given: Any) -> str:
+    # Nothing but a name: a dict in its place may hold a key.
+    return repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
 
 
 def wants_levels_ignored() -> bool:

@@ -8,9 +8,10 @@ import time
 from typing import Any, List, Optional, Union
 
 from . import _process
+from ._handler import AgentMonitorHandler, flush_all
+from ._queue_handler import AgentMonitorQueueHandler
 from ._stats import FlushResult, Stats, total
 from .exceptions import ConfigError
-from .handlers import AgentMonitorHandler, AgentMonitorQueueHandler, flush_all
 
 
 def configure(

@@ -82,7 +82,7 @@ def _books_balance(_logging_as_it_was: None) -> Iterator[None]:
 
 
 def _assert_balanced(handler: AgentMonitorHandler) -> None:
-    queued = sum(listener._records.qsize() for listener in handler._listeners)
+    queued = sum(listener._records.qsize() for listener in handler._feeders)
     stats = handler.stats()
     held = queued + handler._sender.held()
 

@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
@@ -66,6 +68,8 @@ class Interpreter:
     def __init__(self, version: str, python: str) -> None:
         self.version = version
         self.python = python
+        self.others: List[str] = []
+        """The other versions that the session is about."""
 
     def __repr__(self) -> str:
         return f"<Python {self.version}>"
@@ -110,24 +114,45 @@ def verdicts(
 ) -> Dict[str, str]:
     """Return how each of *names* in `laws.<laws>` was kept: "" or a complaint.
 
-    They share a process; where one of them takes that down, the rest get another.
+    The versions that this session is about are tried together, two at a time, as laws
+    mostly wait.
     """
-    return _verdicts(interpreter.version, laws, tuple(names))
+    for version in (interpreter.version, *interpreter.others):
+        if (version, laws) not in _trials:
+            _trials[version, laws] = _begun(version, laws, list(names))
+    return _trials[interpreter.version, laws].result()
 
 
-@functools.lru_cache(maxsize=None)
-def _verdicts(version: str, laws: str, names: Tuple[str, ...]) -> Dict[str, str]:
+_trials: Dict[Tuple[str, str], "Future[Dict[str, str]]"] = {}
+_two_at_a_time = threading.Semaphore(2)
+
+
+def _begun(version: str, laws: str, names: List[str]) -> "Future[Dict[str, str]]":
+    future: Future[Dict[str, str]] = Future()
+
+    def complete() -> None:
+        try:
+            with _two_at_a_time:
+                future.set_result(_tried(version, laws, names))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=complete, daemon=True).start()
+    return future
+
+
+def _tried(version: str, laws: str, names: List[str]) -> Dict[str, str]:
+    """Try laws in one process; after one that is broken, the rest in another."""
     found = _usable(version)
-    assert isinstance(found, Interpreter)
     verdicts: Dict[str, str] = {}
-    left = list(names)
-    while left:
+    left = names
+    while left and isinstance(found, Interpreter):
         outcome = run_module(found, "laws", laws, *left, timeout=120)
         told = dict(json.loads(line) for line in outcome.stdout.splitlines())
-        if len(told) < len(left):
-            told[left[len(told)]] = repr(outcome)
-        elif outcome.returncode or "Traceback" in outcome.stderr:
-            told[left[-1]] = repr(outcome)
+        kept = [name for name, complaint in told.items() if not complaint]
+        if len(kept) == len(told) and (outcome.returncode or len(told) < len(left)):
+            # It hung, crashed, or did not end well.
+            told[left[min(len(told), len(left) - 1)]] = repr(outcome)
         verdicts.update(told)
         left = [name for name in left if name not in told]
     return verdicts
@@ -298,4 +323,11 @@ def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     found = _usable(request.param)
     if isinstance(found, str):
         pytest.skip(found)
+    found.others = _selected(request.session)
     return found
+
+
+def _selected(session: pytest.Session) -> List[str]:
+    specs = [getattr(item, "callspec", None) for item in session.items]
+    versions = [spec.params.get("interpreter") for spec in specs if spec is not None]
+    return [version for version in dict.fromkeys(versions) if version]

@@ -18,7 +18,7 @@ IMPORT = """
 import sys, threading
 import agentmonitor_logging
 
-heavy = {"requests", "urllib3", "starlette", "uvicorn", "json", "asyncio.events"}
+heavy = {"requests", "urllib3", "pythonjsonlogger", "starlette", "uvicorn"}
 print(sorted(heavy & set(sys.modules)), threading.active_count())
 """
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import pytest
 
-from forms import CONFIGURED, KEY
+from forms import KEY
 from interpreters import Interpreter, assert_clean, interpreter, run
 from servers import Exchange, Reply, Request, ScriptedServer
 

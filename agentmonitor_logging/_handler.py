@@ -1,0 +1,282 @@
+"""From a record to the sender: `AgentMonitorHandler`.
+
+It does not take the handler lock around `emit`, as the standard classes do: a thread
+that waits for it while `logging.shutdown` holds it would wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import weakref
+from typing import Any, Iterable, Optional, Protocol, Tuple, Union
+
+from . import _diagnostics, _process
+from ._config import Config
+from ._echo import ACCEPTED_BY, is_echo
+from ._pickling import dress_of, options_of, rebuilt
+from ._stats import SAMPLED, FlushResult, Ledger, Stats
+
+FOREVER = float("inf")
+
+
+class Feeder(Protocol):
+    """What hands us records from a queue: a listener."""
+
+    def hurry(self) -> None:
+        """Hand over what is queued without waiting for more."""
+
+    def drain(self, deadline: float) -> None:
+        """Hand over what is queued, until *deadline*, and end."""
+
+    def give_up(self) -> int:
+        """Lose what is still queued; return how much."""
+
+
+class AgentMonitorHandler(logging.Handler):
+    """Make events of records and ship them in batches.
+
+    Behind an `AgentMonitorQueueHandler` it runs on the listener's thread; attached
+    directly it converts on the caller's, and still never waits for the network. The
+    options are those of the table in README.md; a wrong one raises `ConfigError`.
+    """
+
+    ships_events = True
+    """What the package logs of itself passes this handler over."""
+
+    def __init__(self, level: Union[int, str] = logging.NOTSET, **options: Any) -> None:
+        # The base makes the handler known to logging.shutdown, which must not find
+        # half a handler where an option is wrong: so the base comes last.
+        self._config = Config.from_options(options)
+        self._ledger = Ledger()
+        self._feeders: weakref.WeakSet[Feeder] = weakref.WeakSet()
+        self._closed = False
+        if self._config.enabled:
+            self._assemble(self._config)
+            _process.watch(self)
+        super().__init__(level)
+
+    def _assemble(self, config: Config) -> None:
+        # Here, so that importing the package imports neither requests nor json, and
+        # a disabled handler nothing at all.
+        from ._loss import encoded_loss_event
+        from ._sender import Sender
+        from ._transport import Transport
+        from .events import encode, event_from_record
+        from .redaction import Redactor
+        from .sampling import Sampler
+
+        self._event_from_record = event_from_record
+        self._encode = encode
+        self._sampler = Sampler(config.sample_rate)
+        self._redactor = Redactor(
+            config.redact_keys,
+            config.redact_patterns,
+            defaults=config.redact_defaults,
+            redactor=config.redactor,
+        )
+        self._sender = Sender(
+            config,
+            self._ledger,
+            transport=lambda: Transport(config),
+            loss_event=lambda lost: encoded_loss_event(
+                lost, agent_id=config.agent_id, metadata=config.metadata
+            ),
+        )
+        _process.when_gone(self, self._sender.stop_when_empty)
+
+    def __repr__(self) -> str:
+        config = self._config
+        level = logging.getLevelName(self.level)
+        state = f"to {config.api_url}" if config.enabled else "disabled"
+        return f"<{type(self).__name__} {config.agent_id!r} {state} ({level})>"
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return (rebuilt, (type(self), options_of(self._config), dress_of(self)))
+
+    # -- records ---------------------------------------------------------------------
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Ship *record* unless a filter says no; never wait, never raise."""
+        if not self._config.enabled or is_echo(record):
+            return False
+        accepted = id(self._ledger) in getattr(record, ACCEPTED_BY, ())
+        try:
+            passed: Any = self.filter(record)
+        except Exception as error:  # the application's own filter
+            self._lose(accepted, "filter_error", error)
+            return False
+        if passed:
+            replaced = isinstance(passed, logging.LogRecord)
+            self._convert(passed if replaced else record, accepted=accepted)
+        elif accepted:
+            self._ledger.withdraw()
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Ship *record*; `handle` is what loggers and listeners call."""
+        if self._config.enabled and not is_echo(record):
+            accepted = id(self._ledger) in getattr(record, ACCEPTED_BY, ())
+            self._convert(record, accepted=accepted)
+
+    def pass_over(self, record: logging.LogRecord) -> None:
+        """Take note that a listener left *record* out because of this level."""
+        if id(self._ledger) in getattr(record, ACCEPTED_BY, ()):
+            self._ledger.withdraw()
+
+    def lose_queued(self, count: int) -> None:
+        """Take note that a listener gave up *count* records that were for us."""
+        self._ledger.lose("shutdown", count)
+
+    def _convert(self, record: logging.LogRecord, *, accepted: bool) -> None:
+        if not accepted:
+            _process.expect_end_of_child()
+            self._ledger.accept()
+        try:
+            # What renders itself for us may log; that must not come back to us.
+            with _diagnostics.own_work():
+                body = self._body_of(record)
+        except BaseException as error:  # the thread must live on
+            self._lose(True, "conversion_error", error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        if body is None:
+            self._ledger.lose(SAMPLED)
+            return
+        self._sender.put(body)
+        if not _diagnostics.is_own_work():
+            # On a listener's thread, or in its place: whoever drains does it.
+            self.deliver_late()
+
+    def _body_of(self, record: logging.LogRecord) -> Optional[bytes]:
+        config = self._config
+        event = self._event_from_record(
+            record,
+            agent_id=config.agent_id,
+            metadata=config.metadata,
+            formatter=self.formatter,
+        )
+        if not self._sampler.keeps(event):
+            return None
+        return self._encode(self._redactor.redact(event), config.max_event_bytes)
+
+    def _lose(self, accepted: bool, reason: str, error: BaseException) -> None:
+        (self._ledger.lose if accepted else self._ledger.refuse)(reason)
+        _diagnostics.note_swallowed(error, f"a handler ({reason})")
+
+    def deliver_late(self) -> None:
+        """Deliver at once if nobody will call close() any more."""
+        if self._config.enabled and self._closed and _process.is_exiting():
+            with _process.closing(self._config.shutdown_timeout) as deadline:
+                self._end(deadline)
+
+    # -- life ------------------------------------------------------------------------
+
+    def flush(self, timeout: Optional[float] = None) -> FlushResult:  # type: ignore[override]
+        """Deliver what was accepted up to now, waiting at most *timeout* seconds.
+
+        None waits as long as one request may take (the option `timeout`). Inside of
+        `logging.shutdown` and dictConfig it returns at once, as close() follows.
+        """
+        mark = self._ledger.mark()
+        if mark > self._ledger.settled() and not self._is_being_closed():
+            seconds = self._config.timeout if timeout is None else timeout
+            mark = self._deliver(mark, time.monotonic() + seconds)
+        stats = self._ledger.stats()
+        pending = max(0, mark - self._ledger.settled())
+        return FlushResult(stats.delivered, pending, sum(stats.lost.values()))
+
+    async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
+        """Flush without blocking the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(
+            None, self.flush, timeout
+        )
+
+    def stats(self) -> Stats:
+        """Return what became of the events since the process started."""
+        return self._ledger.stats()
+
+    def shutdown(self, timeout: Optional[float] = None) -> FlushResult:
+        """Close within *timeout* seconds (None: the option `shutdown_timeout`).
+
+        What is logged afterwards starts the handler again.
+        """
+        seconds = self._config.shutdown_timeout if timeout is None else timeout
+        with _process.closing(seconds) as deadline:
+            self._close(deadline)
+        return self.flush(0.0)
+
+    def close(self) -> None:
+        """Deliver what is left within `shutdown_timeout`, and end the threads."""
+        with _process.closing(self._config.shutdown_timeout) as deadline:
+            self._close(deadline)
+        super().close()
+
+    def close_at_exit(self) -> None:
+        """Deliver what came after a close, which logging.shutdown will not do."""
+        if self._closed:
+            self.close()
+
+    def reset_after_fork(self) -> None:
+        """Start afresh in a child process."""
+        self._ledger.reset_after_fork()
+        self._sender.reset_after_fork()
+
+    def _deliver(self, mark: int, deadline: float) -> int:
+        for feeder in tuple(self._feeders):
+            feeder.hurry()
+        self._sender.start()
+        self._sender.hurry()
+        self._ledger.wait_settled(mark, deadline)
+        told = self._sender.loss_mark
+        if told > mark:
+            # The losses that became known meanwhile are part of the news.
+            self._ledger.wait_settled(told, deadline)
+        return max(mark, told)
+
+    def _is_being_closed(self) -> bool:
+        if _process.holds_logging_lock():
+            return True
+        is_owned = getattr(self.lock, "_is_owned", None)
+        return bool(is_owned()) if is_owned is not None else False
+
+    def _close(self, deadline: float) -> None:
+        if not self._config.enabled:
+            return
+        for feeder in tuple(self._feeders):
+            feeder.drain(deadline)
+        # Only now: what the listeners still had is not late.
+        self._closed = True
+        self._end(deadline)
+
+    def _end(self, deadline: float) -> None:
+        patience = (
+            _process.LOCKED_PATIENCE if _process.holds_logging_lock() else FOREVER
+        )
+        self._sender.finish(deadline, patience)
+        exiting = _process.is_exiting()
+        if exiting or time.monotonic() >= deadline:
+            # Else what is left came in meanwhile, and the worker ends after it.
+            when = "at exit" if exiting else "when their handler was closed"
+            queued = self._give_up_queues() if exiting else 0
+            self._sender.give_up(when, in_flight=exiting, queued=queued)
+
+    def _give_up_queues(self) -> int:
+        return sum(feeder.give_up() for feeder in tuple(self._feeders))
+
+
+def flush_all(
+    handlers: Iterable[AgentMonitorHandler], deadline: Optional[float]
+) -> FlushResult:
+    """Flush each of *handlers*, all of them until the monotonic *deadline*."""
+    results = []
+    for handler in handlers:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        results.append(handler.flush(left))
+    return FlushResult(
+        sum(result.delivered for result in results),
+        sum(result.pending for result in results),
+        sum(result.lost for result in results),
+    )

@@ -1,0 +1,199 @@
+"""From the queue to the targets, on a thread: `AgentMonitorQueueListener`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import queue
+import threading
+import time
+from typing import Any, Optional
+
+from . import _diagnostics, _process
+from ._echo import ACCEPTED_BY, is_of_our_threads
+from ._handler import FOREVER, AgentMonitorHandler
+from ._queue import ForeignQueue, RecordQueue
+
+
+class AgentMonitorQueueListener(logging.handlers.QueueListener):
+    """Take records from the queue and hand them to the targets, on a thread.
+
+    Unlike its base it may be started and stopped at any time and any number of
+    times, survives whatever a target does, and respects the targets' levels unless
+    told otherwise.
+    """
+
+    def __init__(
+        self,
+        queue: Any,
+        *handlers: logging.Handler,
+        respect_handler_level: bool = True,
+    ) -> None:
+        super().__init__(
+            queue, *handlers, respect_handler_level=respect_handler_level
+        )
+        known = isinstance(queue, (RecordQueue, ForeignQueue))
+        self._records = queue if known else ForeignQueue(queue)
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._changing = threading.Lock()
+        self._thread: Optional[threading.Thread] = None
+        self._hung: Optional[threading.Thread] = None
+        self._stopping = False
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread is not None
+
+    def start(self) -> bool:  # type: ignore[override]
+        """Run the thread, and tell whether it runs: at exit no thread can start."""
+        if not self._changing.acquire(blocking=False):
+            # Whoever holds it starts one, or looks into the queue before it lets go;
+            # to wait would be for ever where a signal interrupted just that.
+            return self.running
+        try:
+            self._stopping = False
+            if self._thread is not None and self._thread.is_alive():
+                return True
+            self._thread = threading.Thread(
+                target=self._monitor, name="agentmonitor-listener", daemon=True
+            )
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None
+            return False
+        finally:
+            self._changing.release()
+        return True
+
+    def stop(self, timeout: Optional[float] = None) -> None:
+        """Hand over what is queued, within *timeout* seconds (default 3), and end."""
+        self.drain(time.monotonic() + (3.0 if timeout is None else timeout))
+
+    def drain(self, deadline: float) -> None:
+        """End the thread once the queue is empty, at the latest at *deadline*.
+
+        Where it cannot run, or does not get on because it waits for a lock that this
+        thread holds, this thread does its work.
+        """
+        thread = self._last_thread()
+        self._records.hurry()
+        if thread is threading.current_thread():
+            return
+        locked = _process.holds_logging_lock()
+        if thread is not None:
+            patience = self._patience_with(thread) if locked else FOREVER
+            thread.join(max(0.0, min(patience, deadline - time.monotonic())))
+            self._hung = thread if thread.is_alive() else None
+        if thread is None or locked or not thread.is_alive():
+            self._drain_here(deadline)
+
+    def _last_thread(self) -> Optional[threading.Thread]:
+        """Return the thread, not one that is just being started, and let it end."""
+        held = self._changing.acquire(timeout=_process.LOCKED_PATIENCE)
+        try:
+            self._stopping = True
+            return self._thread
+        finally:
+            if held:
+                self._changing.release()
+
+    def _patience_with(self, thread: threading.Thread) -> float:
+        # dictConfig closes handler and target, and each of them drains.
+        return 0.0 if thread is self._hung else _process.LOCKED_PATIENCE
+
+    def hurry(self) -> None:
+        """Hand over what is queued without waiting for more."""
+        if not self.running and self._records.qsize():
+            self.start()
+        self._records.hurry()
+
+    def abandon(self) -> None:
+        """End the thread once the queue is empty: the handler has been collected."""
+        self._stopping = True
+        self._records.hurry()
+
+    def give_up(self) -> int:
+        """Lose what is still queued at the end of the process; return how much."""
+        lost = 0
+        with contextlib.suppress(queue.Empty, OSError, ValueError):
+            while True:
+                self._records.get_nowait()
+                lost += 1
+        for handler in self.handlers:
+            if lost and isinstance(handler, AgentMonitorHandler):
+                handler.lose_queued(lost)
+        return lost
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Hand *record* to each target whose level it has."""
+        record = self.prepare(record)
+        if ACCEPTED_BY not in record.__dict__ and not is_of_our_threads(record):
+            # Another's queue handler put it in; on this thread, it would pass for ours.
+            record.__dict__[ACCEPTED_BY] = ()
+        for handler in self.handlers:
+            if not self.respect_handler_level or record.levelno >= handler.level:
+                handler.handle(record)
+            elif isinstance(handler, AgentMonitorHandler):
+                handler.pass_over(record)
+
+    def reset_after_fork(self) -> None:
+        """Start afresh in a child process."""
+        self._records.reset_after_fork()
+        self._start_afresh()
+
+    def _monitor(self) -> None:
+        with _diagnostics.own_work():
+            while not self._left():
+                try:
+                    record = self._records.get()
+                except queue.Empty:
+                    continue
+                except (EOFError, OSError, ValueError) as error:
+                    _diagnostics.note_swallowed(error, "a queue")
+                    self._thread = None
+                    return
+                try:
+                    self._handle_safely(record)
+                except BaseException as error:  # an exit that is nobody's but ours
+                    _diagnostics.note_swallowed(error, "a target of the listener")
+                self._tell_overflow()
+
+    def _left(self) -> bool:
+        if not self._stopping:
+            return False
+        with self._changing:
+            current = threading.current_thread()
+            if self._stopping and self._thread is current:
+                # Before the look into the queue: who puts in a record after it finds
+                # no thread running.
+                self._thread = None
+                if self._records.qsize():
+                    self._thread = current
+            return self._thread is not current
+
+    def _drain_here(self, deadline: float) -> None:
+        with _diagnostics.own_work():
+            while time.monotonic() < deadline:
+                try:
+                    record = self._records.get_nowait()
+                except (queue.Empty, OSError, ValueError):
+                    return
+                self._handle_safely(record)
+
+    def _handle_safely(self, record: Any) -> None:
+        if record is None:
+            # The sentinel of somebody who stops a listener the standard way.
+            return
+        try:
+            self.handle(record)
+        except Exception as error:  # one target must not end the others
+            _diagnostics.note_swallowed(error, "a target of the listener")
+
+    def _tell_overflow(self) -> None:
+        if self._records.overflowed:
+            self._records.overflowed = False
+            _diagnostics.report("queue_full", "the queue is full, records are lost")

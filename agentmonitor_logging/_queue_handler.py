@@ -1,0 +1,350 @@
+"""From the caller into the queue: `AgentMonitorQueueHandler`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import logging.handlers
+import queue
+import threading
+import time
+from dataclasses import fields
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
+
+from . import _diagnostics, _process
+from ._config import Config
+from ._echo import ACCEPTED_BY, is_our_own
+from ._handler import AgentMonitorHandler, flush_all
+from ._listener import AgentMonitorQueueListener
+from ._pickling import dress_of, options_of, rebuilt
+from ._queue import ForeignQueue, RecordQueue
+from ._snapshot import snapshot_record
+from ._stats import FlushResult, Stats, total
+from ._wiring import HandlerNames, wants_levels_ignored
+from .exceptions import ConfigError
+
+_QUEUE_VERBS = ("put_nowait", "get_nowait", "get", "qsize")
+
+
+class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
+    """Queue a snapshot of each record for a listener that ships it.
+
+    Given options it builds target, queue and listener itself. Given *handlers* (or
+    their names, in dictConfig) it feeds those. The caller pays for the snapshot and
+    for a put that never waits; the listener's thread starts with the first record.
+    """
+
+    queue: Any
+    ships_events = True
+
+    def __init__(
+        self,
+        queue: Any = None,
+        handlers: Any = (),
+        listener: Any = None,
+        respect_handler_level: bool = True,
+        level: Union[int, str] = logging.NOTSET,
+        **options: Any,
+    ) -> None:
+        self._listener: Any = None
+        self._names: Optional[HandlerNames] = None
+        self._target: Optional[AgentMonitorHandler] = None
+        self._has_options = bool(options)
+        self._respects_levels = respect_handler_level
+        self._wiring = threading.RLock()
+        self._closed = False
+        self._disabled = False
+        self.configured_by_function = False
+        """Whether `configure` made it, which then may replace it."""
+        self._size = options.get("queue_size") or _default("queue_size")
+        super().__init__(queue)
+        self.setLevel(level)
+        self._wire(queue, handlers, listener, options)
+        _process.watch(self)
+
+    # -- wiring ----------------------------------------------------------------------
+
+    def _wire(
+        self, queue: Any, handlers: Any, listener: Any, options: Dict[str, Any]
+    ) -> None:
+        if isinstance(handlers, logging.Handler):
+            handlers = [handlers]
+        if handlers and options:
+            raise ConfigError(
+                f"give either handlers or options: {', '.join(sorted(options))} belong "
+                "to the AgentMonitorHandler that handlers names"
+            )
+        _check_queue(queue)
+        if listener is not None and not isinstance(listener, (str, dict, type)):
+            _check_listener(listener)
+            self.listener = listener
+        elif handlers:
+            self._names = HandlerNames(handlers)
+            self._resolve_names(only_if_ready=True)
+        elif queue is None or options:
+            self._target = AgentMonitorHandler(**options)
+            self._disabled = not self._target._config.enabled
+            self._size = self._target._config.queue_size
+            if not self._disabled:
+                self._listen_for((self._target,))
+        # Else dictConfig of Python 3.12 and newer sets the listener right after.
+
+    def _listen_for(self, handlers: Iterable[logging.Handler]) -> None:
+        if self.queue is None:
+            self.queue = RecordQueue(self._size)
+        self._adopt(
+            AgentMonitorQueueListener(
+                self.queue,
+                *handlers,
+                respect_handler_level=self._respects_levels,
+            )
+        )
+
+    def _adopt(self, listener: Any) -> None:
+        self._listener = listener
+        self._records = getattr(listener, "_records", None) or ForeignQueue(self.queue)
+        targets = [h for h in listener.handlers if isinstance(h, AgentMonitorHandler)]
+        self._disabled = bool(targets) and len(targets) == len(listener.handlers)
+        self._disabled &= not any(target._config.enabled for target in targets)
+        self._ledgers = [target._ledger for target in targets]
+        self._accepted_by = tuple(id(ledger) for ledger in self._ledgers)
+        self._counts_itself = isinstance(self._records, RecordQueue)
+        # Another's listener is its owner's to start and stop.
+        self._starts_listener = isinstance(listener, AgentMonitorQueueListener)
+        for target in targets:
+            if isinstance(self._records, RecordQueue):
+                target._ledger.add_source(self._records.entered)
+            if isinstance(listener, AgentMonitorQueueListener):
+                target._feeders.add(listener)
+        abandon = getattr(listener, "abandon", None)
+        if abandon is not None:
+            _process.when_gone(self, abandon)
+
+    @property
+    def listener(self) -> Any:
+        """Return what drains the queue; dictConfig of Python 3.12 and newer sets it."""
+        self._resolve_names(only_if_ready=True)
+        return self._listener
+
+    @listener.setter
+    def listener(self, listener: Any) -> None:
+        # The base sets None, first of all.
+        if listener is None:
+            return
+        if self._has_options:
+            raise ConfigError(
+                "give either handlers or options: the options belong to the "
+                "AgentMonitorHandler that handlers names"
+            )
+        if type(listener) is not logging.handlers.QueueListener:
+            self.queue = getattr(listener, "queue", self.queue)
+            self._adopt(listener)
+            return
+        # A plain one, as dictConfig makes it: never started, on an unbounded queue
+        # whose put is not safe in a signal handler. Ours takes its place.
+        if not listener.respect_handler_level and wants_levels_ignored():
+            self._respects_levels = False
+        if _is_default_queue(self.queue):
+            self.queue = None
+        self._listen_for(listener.handlers)
+
+    def _resolve_names(self, *, only_if_ready: bool = False) -> None:
+        if self._names is None:
+            return
+        with self._wiring:
+            names = self._names
+            if names is None or (only_if_ready and not names.all_configured()):
+                return
+            self._listen_for(names.resolve())
+            self._names = None
+
+    # -- records ---------------------------------------------------------------------
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Queue a snapshot of *record* unless a filter says no."""
+        if self._disabled or is_our_own(record):
+            return False
+        try:
+            passed: Any = self.filter(record) if self.filters else True
+        except Exception as error:  # the application's own filter
+            self._refuse("filter_error", error)
+            return False
+        if passed:
+            if isinstance(passed, logging.LogRecord):
+                record = passed
+            self.emit(record)
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a snapshot of *record*; never wait, never raise."""
+        try:
+            if self._names is not None:
+                self._resolve_names()
+            if not self._disabled:
+                self.enqueue(self.prepare(record))
+        except Exception as error:  # nothing reaches the application
+            self._refuse("snapshot_error", error)
+
+    def prepare(self, record: logging.LogRecord) -> Any:
+        """Return the copy of *record* that travels; the record stays as it is."""
+        copy = snapshot_record(record)
+        if copy is record:
+            # It comes from another queue handler, whose copy is not ours to mark.
+            copy = logging.makeLogRecord(record.__dict__)
+        if self.formatter is not None:
+            copy.msg, copy.args = self.formatter.format(copy), None
+            copy.message = copy.msg
+        copy.__dict__[ACCEPTED_BY] = self._accepted_by
+        return copy
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Put *record* into the queue, or count it as lost where that is full."""
+        if not self._counts_itself:
+            self._accept()
+        try:
+            self._records.put_nowait(record)
+        except queue.Full:
+            self._lose_to_full_queue()
+        if self._starts_listener and self._listener._thread is None:
+            self._begin()
+
+    def _accept(self) -> None:
+        for ledger in self._ledgers:
+            ledger.accept()
+
+    def _lose_to_full_queue(self) -> None:
+        for ledger in self._ledgers:
+            if self._counts_itself:
+                ledger.refuse("queue_full")
+            else:
+                ledger.lose("queue_full")
+
+    def _refuse(self, reason: str, error: Exception) -> None:
+        for ledger in getattr(self, "_ledgers", ()):
+            ledger.refuse(reason)
+        _diagnostics.note_swallowed(error, f"a queue handler ({reason})")
+
+    def _begin(self) -> None:
+        _process.expect_end_of_child()
+        _process.ask_for_levels()
+        if _process.is_exiting() and self._closed:
+            with _process.closing(_default("shutdown_timeout")) as deadline:
+                self._listener.drain(deadline)
+            for target in self.targets():
+                target.deliver_late()
+        else:
+            self._listener.start()
+
+    # -- life ------------------------------------------------------------------------
+
+    def targets(self) -> List[AgentMonitorHandler]:
+        """Return the handlers of ours that this one feeds."""
+        if self._disabled and self._target is not None:
+            return [self._target]
+        handlers = getattr(self.listener, "handlers", ())
+        return [h for h in handlers if isinstance(h, AgentMonitorHandler)]
+
+    def flush(self, timeout: Optional[float] = None) -> FlushResult:  # type: ignore[override]
+        """Deliver what was accepted up to now; see `AgentMonitorHandler.flush`."""
+        if self._is_being_closed():
+            timeout = 0.0
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return flush_all(self.targets(), deadline)
+
+    async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
+        """Flush without blocking the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(
+            None, self.flush, timeout
+        )
+
+    def stats(self) -> Stats:
+        """Return what became of the events since the process started."""
+        return total(target.stats() for target in self.targets())
+
+    def shutdown(self, timeout: Optional[float] = None) -> FlushResult:
+        """Close within *timeout* seconds; see `AgentMonitorHandler.shutdown`."""
+        targets = self.targets()
+        if not targets:
+            self.close()
+            return FlushResult(0, 0, 0)
+        seconds = targets[0]._config.shutdown_timeout if timeout is None else timeout
+        with _process.closing(seconds) as deadline:
+            self._close(deadline)
+            for target in targets:
+                target._close(deadline)
+        return flush_all(targets, 0.0)
+
+    def close(self) -> None:
+        """Hand over what is queued, and close the target if it is this one's own."""
+        targets = self.targets()
+        seconds = max(
+            (target._config.shutdown_timeout for target in targets),
+            default=_default("shutdown_timeout"),
+        )
+        with _process.closing(seconds) as deadline:
+            self._close(deadline)
+        if self._target is not None:
+            self._target.close()
+        super().close()
+
+    def close_at_exit(self) -> None:
+        """Deliver what came after a close, which logging.shutdown will not do."""
+        if self._closed:
+            self.close()
+
+    def reset_after_fork(self) -> None:
+        """Start afresh in a child process."""
+        self._wiring = threading.RLock()
+        reset = getattr(self._listener, "reset_after_fork", None)
+        if reset is not None:
+            reset()
+
+    def __repr__(self) -> str:
+        level = logging.getLevelName(self.level)
+        return f"<{type(self).__name__} to {self.targets()!r} ({level})>"
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        if self._target is not None:
+            options = options_of(self._target._config)
+        else:
+            options = {
+                "handlers": list(getattr(self.listener, "handlers", ())),
+                "respect_handler_level": self._respects_levels,
+            }
+        return (rebuilt, (type(self), options, dress_of(self)))
+
+    def _is_being_closed(self) -> bool:
+        is_owned = getattr(self.lock, "_is_owned", None)
+        return bool(is_owned()) if is_owned is not None else False
+
+    def _close(self, deadline: float) -> None:
+        self._closed = True
+        drain = getattr(self.listener, "drain", None)
+        if drain is not None:
+            drain(deadline)
+
+
+def _check_queue(candidate: Any) -> None:
+    if candidate is None or all(hasattr(candidate, verb) for verb in _QUEUE_VERBS):
+        return
+    raise ConfigError(
+        f"queue is {candidate!r:.80}, but must be a queue object: dictConfig makes "
+        "none of a name or description before Python 3.12, nor in an entry with "
+        '"()"; refer to one by ext://'
+    )
+
+
+def _check_listener(candidate: Any) -> None:
+    if not isinstance(candidate, logging.handlers.QueueListener):
+        raise ConfigError(
+            f"listener is of type {type(candidate).__name__}, but must be a "
+            "QueueListener"
+        )
+
+
+def _is_default_queue(candidate: Any) -> bool:
+    return type(candidate) is queue.Queue and candidate.maxsize <= 0
+
+
+def _default(option: str) -> Any:
+    return next(item.default for item in fields(Config) if item.name == option)
