@@ -12,7 +12,10 @@ import agentmonitor_logging
 PACKAGE = pathlib.Path(agentmonitor_logging.__file__).parent
 
 LAYERS = """
-exceptions
+exceptions _spool_owner
+_spool_files
+_spool_segment
+_spool
 _config _stats _diagnostics _raised
 context
 _snapshot

@@ -1,0 +1,129 @@
+"""One segment of a spool, as the process that owns it knows and writes it."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from pathlib import Path
+from typing import Iterable, List, Optional
+
+from . import _spool_files as files
+from ._spool_owner import SAFE
+
+
+class Segment:
+    """Know which events of a file wait: their ids follow each other from *first*."""
+
+    __slots__ = ("_gone", "_offsets", "damaged", "first", "path", "waiting")
+
+    def __init__(self, path: Path, first: int, *, damaged: bool = False) -> None:
+        self.path = path
+        self.first = first
+        self.damaged = damaged
+        self.waiting = 0
+        self._offsets = array("I")
+        self._gone = bytearray()
+
+    def note(self, offset: int) -> None:
+        """Know one more event."""
+        self._offsets.append(offset)
+        self._gone.append(0)
+        self.waiting += 1
+
+    def offset(self, id_: int) -> Optional[int]:
+        """Return where the event stands, if it waits; never 0."""
+        at = id_ - self.first
+        if not 0 <= at < len(self._gone) or self._gone[at]:
+            return None
+        return self._offsets[at]
+
+    def strike(self, id_: int) -> Optional[int]:
+        """Note that the event is done with; return where it stands if it waited."""
+        offset = self.offset(id_)
+        if offset is not None:
+            self._gone[id_ - self.first] = 1
+            self.waiting -= 1
+        return offset
+
+    def strike_all(self) -> List[int]:
+        """Note that all are done with, and return the ids that were not."""
+        gone = [self.first + at for at, struck in enumerate(self._gone) if not struck]
+        self._gone = bytearray(b"\x01" * len(self._gone))
+        self.waiting = 0
+        return gone
+
+
+class OpenFile:
+    """The segment that is written to; what fails to get in leaves no trace in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE
+        self._fd: Optional[int] = os.open(str(path), flags, 0o600)
+
+    def append(self, data: bytes) -> int:
+        """Write *data* at the end; return where it begins."""
+        fd = self._opened()
+        start = self.size or len(files.MAGIC)
+        try:
+            os.lseek(fd, self.size, os.SEEK_SET)
+            _write_all(fd, data if self.size else files.MAGIC + data)
+        except BaseException:
+            os.ftruncate(fd, self.size)
+            raise
+        self.size = start + len(data)
+        return start
+
+    def strike(self, offsets: Iterable[int]) -> None:
+        """Strike out the events at *offsets*."""
+        _strike_in(self._opened(), offsets)
+
+    def clear(self) -> None:
+        """Begin again."""
+        os.ftruncate(self._opened(), 0)
+        self.size = 0
+
+    def exists(self) -> bool:
+        """Tell whether the file can still be found."""
+        return os.fstat(self._opened()).st_nlink > 0
+
+    def close(self) -> None:
+        """Close it, in this process."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _opened(self) -> int:
+        assert self._fd is not None
+        return self._fd
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])
+
+
+def strike(path: Path, offsets: Iterable[int]) -> None:
+    """Strike out the events at *offsets* of the segment at *path*."""
+    fd = os.open(str(path), os.O_RDWR | SAFE)
+    try:
+        _strike_in(fd, offsets)
+    finally:
+        os.close(fd)
+
+
+def _strike_in(fd: int, offsets: Iterable[int]) -> None:
+    for offset in offsets:
+        os.lseek(fd, files.state_at(offset), os.SEEK_SET)
+        os.write(fd, files.STRUCK)
+
+
+def unlink(path: Path) -> None:
+    """Remove the segment at *path*, or at least what is in it."""
+    try:
+        path.unlink()
+    except PermissionError:
+        # The directory is closed to us, or the file is open elsewhere: empty it.
+        os.truncate(path, 0)
