@@ -45,7 +45,9 @@ with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = "http://127.0.0.1:%d/api/v1" % server.server_port
     subprocess.run(
-        [sys.executable, "-I", "-W", "error", "-c", PROGRAM, url], check=True, timeout=60
+        [sys.executable, "-I", "-W", "error", "-c", PROGRAM, url],
+        check=True,
+        timeout=60,
     )
     server.shutdown()
 (event,) = Handler.events

@@ -73,9 +73,7 @@ class Answer:
     body: bytes = b""
 
 
-def outcome_of(
-    answer: Answer, wall_clock: Callable[[], float] = time.time
-) -> Outcome:
+def outcome_of(answer: Answer, wall_clock: Callable[[], float] = time.time) -> Outcome:
     """Read *answer* as the answer table of the design does."""
     status = answer.status
     if 200 <= status < 300:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Iterable, List, Optional, Sequence, Tuple
+
+from ._ids import long_id
 
 REQUESTS_IN_DOUBT = 8
 """How many refusals in a row a batch may cost that follows one of which the server
@@ -56,7 +57,7 @@ class Batch:
     ) -> None:
         self.events: Tuple[bytes, ...] = tuple(events)
         self.isolation = isolation
-        self.key = os.urandom(16).hex()
+        self.key = long_id()
         self.tries = 0
 
     def __repr__(self) -> str:

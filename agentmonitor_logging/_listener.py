@@ -30,9 +30,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         *handlers: logging.Handler,
         respect_handler_level: bool = True,
     ) -> None:
-        super().__init__(
-            queue, *handlers, respect_handler_level=respect_handler_level
-        )
+        super().__init__(queue, *handlers, respect_handler_level=respect_handler_level)
         known = isinstance(queue, (RecordQueue, ForeignQueue))
         self._records = queue if known else ForeignQueue(queue)
         self._start_afresh()

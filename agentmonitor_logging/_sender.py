@@ -79,9 +79,7 @@ class Sender:
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
-        self._delivery = Delivery(
-            self._config, clock=self._clock, random=self._random
-        )
+        self._delivery = Delivery(self._config, clock=self._clock, random=self._random)
         self._incoming: Deque[bytes] = deque()
         # A SimpleQueue, not an Event: its put is safe in a signal handler.
         self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()

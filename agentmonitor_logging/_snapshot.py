@@ -8,7 +8,6 @@ listener thread.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import weakref
 from collections import deque
@@ -17,6 +16,7 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterator, List, Set, Sized, Tuple
 
+from ._ids import long_id
 from ._raised import ErrorText, raised
 from .context import bound_fields, current_span
 
@@ -114,8 +114,11 @@ class _Copier:
     def _list(self, value: List[Any], depth: int) -> Any:
         copy = list.__getitem__(value, slice(self.left))
         length = list.__len__(value)
-        if copy and len(copy) == length and depth > 0 and _DICTS.issuperset(
-            map(type, copy)
+        if (
+            copy
+            and len(copy) == length
+            and depth > 0
+            and _DICTS.issuperset(map(type, copy))
         ):
             # A chat history: no bytecode of ours per message.
             nodes = sum(map(len, copy)) + length
@@ -295,7 +298,7 @@ def _fresh_id(record: logging.LogRecord) -> str:
     known = getattr(_last, "handled", None)
     if known is not None and known[0]() is record:
         return str(known[1])
-    fresh = os.urandom(16).hex()
+    fresh = long_id()
     _last.handled = (weakref.ref(record), fresh)
     return fresh
 

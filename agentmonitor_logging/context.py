@@ -8,7 +8,6 @@ reset from another task, which is where asyncio closes abandoned generators.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextvars import ContextVar
 from typing import (
@@ -22,6 +21,8 @@ from typing import (
     TypedDict,
     Union,
 )
+
+from ._ids import long_id, short_id
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -117,15 +118,14 @@ def new_span() -> Span:
     parent = _span.get()
     if parent is None:
         return _root_span()
-    return Span(parent.trace_id, os.urandom(8).hex(), parent.span_id)
+    return Span(parent.trace_id, short_id(), parent.span_id)
 
 
 def _root_span() -> Span:
     foreign = _opentelemetry_ids()
     if foreign is not None:
-        return Span(foreign[0], os.urandom(8).hex(), foreign[1])
-    ids = os.urandom(24).hex()
-    return Span(ids[:32], ids[32:], None)
+        return Span(foreign[0], short_id(), foreign[1])
+    return Span(long_id(), short_id(), None)
 
 
 def _opentelemetry_ids() -> Optional[Tuple[str, str]]:

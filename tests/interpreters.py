@@ -158,9 +158,7 @@ def _tried(version: str, laws: str, names: List[str]) -> Dict[str, str]:
     return verdicts
 
 
-def _run(
-    command: List[Any], env: Mapping[str, str], timeout: float
-) -> Outcome:
+def _run(command: List[Any], env: Mapping[str, str], timeout: float) -> Outcome:
     head, *tail = map(str, command)
     process = subprocess.Popen(
         [head, "-W", "error", "-X", "faulthandler", *tail],

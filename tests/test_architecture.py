@@ -12,7 +12,7 @@ import agentmonitor_logging
 PACKAGE = pathlib.Path(agentmonitor_logging.__file__).parent
 
 LAYERS = """
-exceptions _spool_owner
+exceptions _ids _spool_owner
 _spool_files
 _spool_segment
 _spool
@@ -34,6 +34,7 @@ handlers lifecycle _open_event _streams
 tracking
 """
 """Each module imports only from the lines above its own."""
+
 
 def imports_of(path: pathlib.Path) -> Iterator[str]:
     """Yield the modules of the package that *path* imports, wherever it does."""
@@ -123,7 +124,9 @@ def test_every_public_thing_is_described() -> None:
             missing.append(path.name)
         for node in tree.body:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                overload = "overload" in [getattr(d, "id", "") for d in node.decorator_list]
+                overload = "overload" in [
+                    getattr(d, "id", "") for d in node.decorator_list
+                ]
                 public = not node.name.startswith("_") and not overload
                 if public and not ast.get_docstring(node):
                     missing.append(f"{path.name}:{node.name}")
@@ -137,7 +140,11 @@ def test_every_test_states_its_law() -> None:
     for path in pathlib.Path(__file__).parent.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             is_test = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            if is_test and node.name.startswith("test_") and not ast.get_docstring(node):
+            if (
+                is_test
+                and node.name.startswith("test_")
+                and not ast.get_docstring(node)
+            ):
                 missing.append(f"{path.name}:{node.name}")
 
     assert [] == missing

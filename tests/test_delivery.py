@@ -296,9 +296,7 @@ def test_a_full_buffer_gives_up_the_oldest(make: Any) -> None:
         delivery.add(b"x" * 5_000)
     batch = taken(delivery)
     lost = sum(
-        count
-        for _ in range(220)
-        for _, count in delivery.add(b"y" * 5_000).lost
+        count for _ in range(220) for _, count in delivery.add(b"y" * 5_000).lost
     )
     effects = delivery.settle(batch, NO_ANSWER)
 

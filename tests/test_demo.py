@@ -72,7 +72,12 @@ def event(span: str, parent: Optional[str] = None, **fields: Any) -> Dict[str, A
     metadata = {"span_id": span, "trace_id": "t", "event_id": span, **fields}
     if parent is not None:
         metadata["parent_span_id"] = parent
-    return {"id": 1, "timestamp": "2026", "input_data": "[REDACTED]", "metadata": metadata}
+    return {
+        "id": 1,
+        "timestamp": "2026",
+        "input_data": "[REDACTED]",
+        "metadata": metadata,
+    }
 
 
 def record(span: str) -> logging.LogRecord:
@@ -104,7 +109,9 @@ def test_the_demo_shows_every_step_once(shown: str) -> None:
     assert STEPS == steps_in(shown)
     assert len(STEPS) >= 12
     assert f"All {len(STEPS)} events arrived" in shown
-    assert f"accepted {len(STEPS)} = delivered {len(STEPS)} + pending 0 + lost 0" in shown
+    assert (
+        f"accepted {len(STEPS)} = delivered {len(STEPS)} + pending 0 + lost 0" in shown
+    )
 
 
 def test_the_demo_shows_the_error_with_its_secret_out(shown: str) -> None:

@@ -72,9 +72,7 @@ def test_hurry_ends_the_gathering() -> None:
     """A flush does not wait for more records."""
     records = RecordQueue(100, gather_seconds=3600)
     got = threading.Event()
-    listener = threading.Thread(
-        target=lambda: (records.get(), got.set()), daemon=True
-    )
+    listener = threading.Thread(target=lambda: (records.get(), got.set()), daemon=True)
     listener.start()
     records.put_nowait("one")
     deadline = time.monotonic() + DEADLINE

@@ -112,7 +112,9 @@ def test_keys_differ_between_batches(serve, attach) -> None:
     assert 3 == len({r.headers["idempotency-key"] for r in server.requests})
 
 
-def test_the_application_is_told_once_when_delivery_pauses(serve, attach, errors) -> None:
+def test_the_application_is_told_once_when_delivery_pauses(
+    serve, attach, errors
+) -> None:
     """After retry_attempts tries on_error hears of it once, and events wait."""
     server = serve(*[503] * 6)
     handler = attach(server.url, on_error=errors, retry_attempts=2)
@@ -269,7 +271,9 @@ def test_too_large_an_event_is_lost_alone(serve, attach, errors) -> None:
     """One event that the server calls too large is lost as such; the rest arrives."""
 
     def rule(request: Any) -> int:
-        return 413 if any("7" in e["metadata"]["message"] for e in request.events) else 200
+        return (
+            413 if any("7" in e["metadata"]["message"] for e in request.events) else 200
+        )
 
     server = serve(rule=rule)
     handler = attach(server.url, on_error=errors, batch_size=10)
@@ -577,7 +581,9 @@ def test_twenty_thousand_in_a_loop_lose_nothing(serve, attach) -> None:
     assert max(len(request.events) for request in server.requests) <= 100
 
 
-def test_no_traceback_is_printed_for_a_dead_server(serve, attach, caplog, capfd) -> None:
+def test_no_traceback_is_printed_for_a_dead_server(
+    serve, attach, caplog, capfd
+) -> None:
     """A dead server costs one line in 30 s, and no traceback."""
     handler = attach(f"http://127.0.0.1:{closed_port()}/api/v1", retry_attempts=0)
     say(500)

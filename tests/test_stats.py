@@ -19,9 +19,10 @@ def test_what_is_neither_delivered_nor_lost_is_pending() -> None:
     ledger.refuse("queue_full")
     ledger.withdraw(2)
 
-    assert Stats(
-        accepted=9, delivered=4, pending=3, lost={"rejected": 1, "queue_full": 1}
-    ) == ledger.stats()
+    assert (
+        Stats(accepted=9, delivered=4, pending=3, lost={"rejected": 1, "queue_full": 1})
+        == ledger.stats()
+    )
 
 
 def test_requests_are_counted_with_their_repetitions() -> None:

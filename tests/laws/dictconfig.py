@@ -591,9 +591,7 @@ def an_incremental_configuration_changes_levels_only(server: Any, form: str) -> 
     configure(form, server)
     handler = attached()
     levels = {FORMS[form].attached: {"level": "ERROR"}}
-    logging.config.dictConfig(
-        {"version": 1, "incremental": True, "handlers": levels}
-    )
+    logging.config.dictConfig({"version": 1, "incremental": True, "handlers": levels})
     log.info("below")
     log.error("above")
 
