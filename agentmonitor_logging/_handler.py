@@ -6,7 +6,6 @@ that waits for it while `logging.shutdown` holds it would wait for ever.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import weakref
@@ -190,6 +189,8 @@ class AgentMonitorHandler(logging.Handler):
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
         """Flush without blocking the event loop."""
+        import asyncio  # costs as much as the rest of the package
+
         return await asyncio.get_running_loop().run_in_executor(
             None, self.flush, timeout
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import logging.handlers
 import queue
@@ -253,6 +252,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
         """Flush without blocking the event loop."""
+        import asyncio  # costs as much as the rest of the package
+
         return await asyncio.get_running_loop().run_in_executor(
             None, self.flush, timeout
         )

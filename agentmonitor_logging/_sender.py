@@ -157,11 +157,12 @@ class Sender:
         self._deadline = deadline
         self._delivery.pacing.succeeded()
         self.hurry()
+        mark = self._ledger.mark()
         helped = worker is not None and worker.is_alive() and not _is_current(worker)
         if helped:
             until = min(deadline, self._clock() + patience)
-            self._ledger.wait_settled(self._hurry_mark, until)
-        self._work_here(deadline, patient=patience == NEVER)
+            self._ledger.wait_settled(mark, until)
+        self._work_here(deadline, mark, patient=patience == NEVER)
         self._stopping = True
         self._signal.put(None)
         if helped and worker is not None:
@@ -254,13 +255,14 @@ class Sender:
         with self._lock:
             self._helpers -= 1
 
-    def _work_here(self, deadline: float, *, patient: bool) -> None:
-        """Do the worker's work in a closing thread.
+    def _work_here(self, deadline: float, mark: int, *, patient: bool) -> None:
+        """Do the worker's work in a closing thread, until the ledger reaches *mark*.
 
-        A *patient* one also waits for what other threads have under way.
+        What others log meanwhile is not this thread's to deliver, or it might never
+        end. A *patient* one also waits for what other threads have under way.
         """
         with _diagnostics.own_work():
-            while self._clock() < deadline:
+            while self._clock() < deadline and self._ledger.settled() < mark:
                 step = self._next()
                 if isinstance(step, Batch):
                     self._send(step)

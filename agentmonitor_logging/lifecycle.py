@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import Any, List, Optional, Union
@@ -57,6 +56,8 @@ def flush(timeout: Optional[float] = None) -> FlushResult:
 
 async def aflush(timeout: Optional[float] = None) -> FlushResult:
     """Flush without blocking the event loop."""
+    import asyncio  # costs as much as the rest of the package
+
     return await asyncio.get_running_loop().run_in_executor(None, flush, timeout)
 
 
