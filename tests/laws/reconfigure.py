@@ -24,9 +24,10 @@ laws = Laws()
 for_each_kind = laws.law_for_each(["single", "pair", "reference, target last", "alone"])
 log = logging.getLogger("agent")
 TIMES = 20
-PATIENCE = 1.5
+DEADLOCKED = 10.0
+PATIENCE = 5.0
 """Seconds that a reconfiguration may take while our threads wait for a lock that it
-holds: half of the shutdown_timeout that it would take in a deadlock."""
+holds; with a deadlock it takes the whole shutdown_timeout, the number above."""
 
 
 def configure(server: Any, form: str = "single", **options: Any) -> Any:
@@ -114,7 +115,7 @@ def a_busy_worker_that_needs_the_lock_does_not_hold_up_dict_config(
     """Where redactor and formatter log and make loggers on our threads, while
     dictConfig holds the lock they wait for, it returns soon and all is delivered."""
     for turn in range(2):
-        configure(server, form, redactor=Meddler())
+        configure(server, form, redactor=Meddler(), shutdown_timeout=DEADLOCKED)
         for number in range(20):
             log.info("event %d of %d", number, turn)
         began = time.monotonic()
@@ -137,7 +138,13 @@ def an_on_error_that_needs_the_lock_does_not_hold_up_dict_config(
     """on_error may log while dictConfig closes the handler that calls it."""
     server.script[:] = [503]
     meddler = Meddler()
-    configure(server, form, on_error=meddler, retry_attempts=0)
+    configure(
+        server,
+        form,
+        on_error=meddler,
+        retry_attempts=0,
+        shutdown_timeout=DEADLOCKED,
+    )
     log.info("event")
     server.wait_requests(1)
     began = time.monotonic()
