@@ -12,8 +12,8 @@ import agentmonitor_logging
 PACKAGE = pathlib.Path(agentmonitor_logging.__file__).parent
 
 LAYERS = """
-exceptions _ids _spool_owner
-_spool_files
+exceptions _ids _secrets _spool_owner
+_spotting _spool_files
 _spool_segment
 _spool
 _config _stats _diagnostics _raised
