@@ -7,9 +7,10 @@ that waits for it while `logging.shutdown` holds it would wait for ever.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import weakref
-from typing import Any, Iterable, Optional, Protocol, Tuple, Union
+from typing import Any, Iterable, Optional, Protocol, Set, Tuple, Union
 
 from . import _diagnostics, _process
 from ._config import Config
@@ -51,6 +52,8 @@ class AgentMonitorHandler(logging.Handler):
         self._ledger = Ledger()
         self._feeders: weakref.WeakSet[Feeder] = weakref.WeakSet()
         self._closed = False
+        self._converting: Set[int] = set()
+        """The application's threads that convert for us, by their number."""
         if self._config.enabled:
             self._assemble(self._config)
             _process.watch(self)
@@ -98,7 +101,10 @@ class AgentMonitorHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Ship *record* unless a filter says no; never wait, never raise."""
-        if not self._config.enabled or is_echo(record):
+        if not self._config.enabled:
+            return False
+        if is_echo(record):
+            self._note_nested(record)
             return False
         accepted = id(self._ledger) in getattr(record, ACCEPTED_BY, ())
         try:
@@ -133,9 +139,7 @@ class AgentMonitorHandler(logging.Handler):
             _process.expect_end_of_child()
             self._ledger.accept()
         try:
-            # What renders itself for us may log; that must not come back to us.
-            with _diagnostics.own_work():
-                body = self._body_of(record)
+            body = self._body_in_own_work(record)
         except BaseException as error:  # the thread must live on
             self._lose(True, "conversion_error", error)
             if not isinstance(error, Exception):
@@ -148,6 +152,28 @@ class AgentMonitorHandler(logging.Handler):
         if not _diagnostics.is_own_work():
             # On a listener's thread, or in its place: whoever drains does it.
             self.deliver_late()
+
+    def _body_in_own_work(self, record: logging.LogRecord) -> Optional[bytes]:
+        """Convert *record* such that what its objects log does not come back to us."""
+        thread = threading.get_ident()
+        if not _diagnostics.is_own_work():
+            self._converting.add(thread)
+        try:
+            with _diagnostics.own_work():
+                return self._body_of(record)
+        finally:
+            if not _diagnostics.is_own_work():
+                self._converting.discard(thread)
+
+    def _note_nested(self, record: logging.LogRecord) -> None:
+        """Count what is logged while an application's thread converts for us.
+
+        By an object that is rendered, which would have no end, but perhaps by a
+        signal handler or a finaliser: nobody can tell them apart here.
+        """
+        nested = threading.get_ident() in self._converting
+        if nested and record.name != _diagnostics.LOGGER_NAME:
+            self._ledger.refuse("nested")
 
     def _body_of(self, record: logging.LogRecord) -> Optional[bytes]:
         config = self._config
@@ -223,6 +249,7 @@ class AgentMonitorHandler(logging.Handler):
     def reset_after_fork(self) -> None:
         """Start afresh in a child process."""
         self._ledger.reset_after_fork()
+        self._converting &= {threading.get_ident()}
         self._sender.reset_after_fork()
 
     def _deliver(self, mark: int, deadline: float) -> int:

@@ -24,7 +24,7 @@ def encoded_loss_event(
             "name": _diagnostics.LOGGER_NAME,
             "levelno": logging.WARNING,
             "levelname": "WARNING",
-            "msg": "%d events lost (%s)",
+            "msg": "%d lost: %s",
             "args": (sum(lost.values()), ", ".join(sorted(lost))),
             "event_type": LOSS_EVENT_TYPE,
             "status": "error",

@@ -403,7 +403,7 @@ def test_what_our_threads_log_does_not_come_back(server, attach) -> None:
 
 
 def test_a_repr_that_logs_does_not_come_back_to_a_direct_handler(server) -> None:
-    """Converting on the caller's thread, what a repr logs is not taken either."""
+    """Converting on the caller's thread, what a repr logs is not taken, but counted."""
 
     class Chatty:
         def __repr__(self) -> str:
@@ -416,7 +416,8 @@ def test_a_repr_that_logs_does_not_come_back_to_a_direct_handler(server) -> None
     log.info("one", extra={"thing": Chatty()})
 
     assert handler.flush(DEADLINE)
-    assert ["one"] == server.messages()
+    assert ["one", "1 lost: nested"] == server.messages()
+    assert {"nested": 1} == handler.stats().lost
 
 
 def test_a_flush_without_patience_tells_what_is_pending(attach) -> None:

@@ -429,7 +429,8 @@ def a_signal_handler_may_log_at_any_moment(server: Any, form: str) -> None:
     """Five hundred signals in half a second, each logging in the middle of what logs: no
     deadlock, and every event is accounted for.
 
-    Attached directly a handler takes what is logged while it converts for its own.
+    Attached directly, a handler counts what is logged while it converts as lost, all
+    but what comes in the few bytecodes around that.
     """
     if not hasattr(signal, "setitimer"):
         return
