@@ -206,7 +206,7 @@ class AgentMonitorHandler(logging.Handler):
         `logging.shutdown` and dictConfig it returns at once, as close() follows.
         """
         mark = self._ledger.mark()
-        if mark > self._ledger.settled() and not self._is_being_closed():
+        if mark > self._ledger.settled() and not _process.is_closing(self):
             seconds = self._config.timeout if timeout is None else timeout
             mark = self._deliver(mark, time.monotonic() + seconds)
         stats = self._ledger.stats()
@@ -263,12 +263,6 @@ class AgentMonitorHandler(logging.Handler):
             # The losses that became known meanwhile are part of the news.
             self._ledger.wait_settled(told, deadline)
         return max(mark, told)
-
-    def _is_being_closed(self) -> bool:
-        if _process.holds_logging_lock():
-            return True
-        is_owned = getattr(self.lock, "_is_owned", None)
-        return bool(is_owned()) if is_owned is not None else False
 
     def _close(self, deadline: float) -> None:
         if not self._config.enabled:

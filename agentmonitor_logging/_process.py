@@ -80,7 +80,18 @@ def is_exiting() -> bool:
 
 def holds_logging_lock() -> bool:
     """Tell whether this thread is inside of dictConfig or its like."""
-    lock = getattr(logging, "_lock", None)
+    return _holds(getattr(logging, "_lock", None))
+
+
+def is_closing(handler: logging.Handler) -> bool:
+    """Tell whether this thread is closing *handler*, or reconfiguring all of them.
+
+    `logging.shutdown` flushes a handler under its lock, and closes it right after.
+    """
+    return holds_logging_lock() or _holds(handler.lock)
+
+
+def _holds(lock: Any) -> bool:
     is_owned = getattr(lock, "_is_owned", None)
     return bool(is_owned()) if is_owned is not None else False
 

@@ -245,7 +245,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     def flush(self, timeout: Optional[float] = None) -> FlushResult:  # type: ignore[override]
         """Deliver what was accepted up to now; see `AgentMonitorHandler.flush`."""
-        if self._is_being_closed():
+        if _process.is_closing(self):
             timeout = 0.0
         deadline = None if timeout is None else time.monotonic() + timeout
         return flush_all(self.targets(), deadline)
@@ -313,10 +313,6 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 "respect_handler_level": self._respects_levels,
             }
         return (rebuilt, (type(self), options, dress_of(self)))
-
-    def _is_being_closed(self) -> bool:
-        is_owned = getattr(self.lock, "_is_owned", None)
-        return bool(is_owned()) if is_owned is not None else False
 
     def _close(self, deadline: float) -> None:
         self._closed = True
