@@ -16,6 +16,36 @@ _TELLING_SIZE = 10
 class LossEvent(bytes):
     """An encoded event that tells of losses, and whose own loss is not told of."""
 
+    spool_id: Optional[int] = None
+
+
+class SpooledEvent(bytes):
+    """An encoded event that lies in the spool too."""
+
+    spool_id: Optional[int] = None
+
+
+def spooled(event: bytes, spool_id: int) -> bytes:
+    """Return *event* such that it knows what the spool calls it."""
+    known = event if isinstance(event, LossEvent) else SpooledEvent(event)
+    known.spool_id = spool_id
+    return known
+
+
+def spool_id_of(event: bytes) -> Optional[int]:
+    """Return what the spool calls *event*; None for one that is in memory only."""
+    return getattr(event, "spool_id", None)
+
+
+def forget_spool(event: bytes) -> None:
+    """Note that *event* is in memory only from now on."""
+    event.spool_id = None  # type: ignore[attr-defined]
+
+
+def spool_ids(events: Iterable[bytes]) -> List[int]:
+    """Return the ids of those of *events* that lie in the spool."""
+    return [id_ for id_ in map(spool_id_of, events) if id_ is not None]
+
 
 class Isolation:
     """Bound what it may cost to find the refused events of one batch of *size*."""

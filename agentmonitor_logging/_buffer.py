@@ -7,9 +7,9 @@ guards it with a lock of its own.
 from __future__ import annotations
 
 from collections import deque
-from typing import Deque, Iterable, List, Optional
+from typing import AbstractSet, Deque, Iterable, List, Optional
 
-from ._batch import Batch, Isolation
+from ._batch import Batch, Isolation, spool_id_of, spool_ids
 
 _OVERHEAD = 64
 """Bytes that CPython spends on an event besides its text: a bytes object's header and
@@ -40,6 +40,26 @@ class Buffer:
     def has_batch(self) -> bool:
         """Tell whether a batch that came back waits."""
         return bool(self._batches)
+
+    @property
+    def is_half_full(self) -> bool:
+        """Tell whether half of the bytes are taken."""
+        return self._bytes * 2 >= self._max_bytes
+
+    @property
+    def batched(self) -> Iterable[Batch]:
+        """Return the batches that came back."""
+        return self._batches
+
+    @property
+    def spool_ids(self) -> List[int]:
+        """Return what the spool calls those that lie there too."""
+        held = [event for batch in self._batches for event in batch.events]
+        return spool_ids(held) + spool_ids(self._events)
+
+    def has_room_for(self, event: bytes) -> bool:
+        """Tell whether *event* can be added without another going."""
+        return self._bytes + len(event) + _OVERHEAD <= self._max_bytes
 
     def add(self, event: bytes) -> List[bytes]:
         """Add *event*; return those that had to go to make room, the oldest."""
@@ -113,6 +133,33 @@ class Buffer:
         self._events.clear()
         self._bytes = 0
         return events
+
+    def discard(self, ids: AbstractSet[int]) -> int:
+        """Leave out the loose events that the spool calls *ids*; return how many."""
+        kept = deque(one for one in self._events if spool_id_of(one) not in ids)
+        gone, self._events = self._events, kept
+        self._bytes += _weight(kept) - _weight(gone)
+        return len(gone) - len(kept)
+
+    def take_unspooled(self, vanished: AbstractSet[int]) -> List[bytes]:
+        """Take what is in memory only; *vanished* are no longer in the spool."""
+
+        def is_loose(event: bytes) -> bool:
+            id_ = spool_id_of(event)
+            return id_ is None or id_ in vanished
+
+        whole: Deque[Batch] = deque()
+        while self._batches:
+            batch = self._batches.pop()
+            if any(map(is_loose, batch.events)):
+                self._events.extendleft(reversed(batch.events))
+            else:
+                whole.appendleft(batch)
+        self._batches = whole
+        taken = [event for event in self._events if is_loose(event)]
+        self._events = deque(one for one in self._events if not is_loose(one))
+        self._bytes -= _weight(taken)
+        return taken
 
     def _make_room(self) -> List[bytes]:
         gone: List[bytes] = []

@@ -13,6 +13,7 @@ import importlib
 import ipaddress
 import os
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
@@ -105,6 +106,7 @@ class Config:
     compression: Optional[str] = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     shutdown_timeout: float = 3.0
+    flush_on_sigterm: bool = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Config:
@@ -339,11 +341,19 @@ def _mapping(name: str, value: Any) -> Dict[str, Any]:
     return dict(value)
 
 
-def _spool(name: str, _: Any) -> str:
-    raise ConfigError(
-        f"{name} is not available in this version; leave it out, and events wait in "
-        "memory (buffer_bytes)"
-    )
+def _spool(name: str, value: Any) -> str:
+    # Whether the disk takes anything is not for now: it may well change.
+    allowed = "the path of a directory, which is made where it is missing"
+    if not isinstance(value, (str, os.PathLike)):
+        raise _wrong(name, value, allowed)
+    path = os.fspath(value)
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise _wrong(name, value, allowed)
+    try:
+        # Absolute, so that it stays the same where the program changes its directory.
+        return str(Path(path).expanduser().absolute())
+    except (OSError, RuntimeError) as error:  # no home, no working directory
+        raise _wrong(name, value, allowed) from error
 
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
@@ -373,4 +383,5 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "compression": _compression,
     "metadata": _mapping,
     "shutdown_timeout": _seconds(0),
+    "flush_on_sigterm": _flag,
 }

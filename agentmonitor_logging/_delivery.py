@@ -9,16 +9,38 @@ from __future__ import annotations
 import random as _random
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterable, List, Optional, Tuple, Type, Union
+from typing import (
+    AbstractSet,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from ._answers import Delivered, Outcome, Refused, Rejected, TooLarge, Unreachable
-from ._batch import Batch, Isolation, LossEvent
+from ._batch import (
+    Batch,
+    Isolation,
+    LossEvent,
+    forget_spool,
+    spool_id_of,
+    spool_ids,
+    spooled,
+)
 from ._buffer import Buffer
 from ._config import MAX_EVENTS_PER_REQUEST, Config
 from ._pacing import Pacing
+from ._spilled import Spilled
 from .exceptions import AgentMonitorError
 
 NEVER = float("inf")
+FEW = 4 * MAX_EVENTS_PER_REQUEST
+"""How many events in memory are so few that more are read from the disk."""
 
 
 @dataclass
@@ -26,14 +48,22 @@ class Effects:
     """What is to be done, once the lock is released, about a change of state.
 
     *lost* and *untold* count events by reason; the latter are loss events, of whose
-    own loss no further event shall tell.
+    own loss no further event shall tell. *foreign* counts events that were lost to the
+    spool's bound and were never ours. *done* are the ids that may leave the spool.
     """
 
     delivered: int = 0
     lost: List[Tuple[str, int]] = field(default_factory=list)
     untold: List[Tuple[str, int]] = field(default_factory=list)
+    foreign: int = 0
+    done: List[int] = field(default_factory=list)
     problem: Optional[Tuple[str, str]] = None
     error: Optional[AgentMonitorError] = None
+
+    def deliver(self, events: Sequence[bytes]) -> None:
+        """Note that *events* have arrived."""
+        self.delivered = len(events)
+        self.done.extend(spool_ids(events))
 
     def lose(self, reason: str, events: Iterable[bytes]) -> None:
         """Note that *events* are lost for *reason*."""
@@ -42,6 +72,7 @@ class Effects:
             self.lost.append((reason, len(gone)))
             losses = sum(isinstance(event, LossEvent) for event in gone)
             self.untold.append((reason, losses))
+            self.done.extend(spool_ids(gone))
 
 
 class Delivery:
@@ -57,6 +88,10 @@ class Delivery:
         self._config = config
         self._clock = clock
         self._buffer = Buffer(config.buffer_bytes)
+        self._spilled = Spilled()
+        self._reading = 0
+        self.spooled = 0
+        """How many of our events lie in the spool, under way or not."""
         self._flying: Dict[Batch, Optional[str]] = {}
         self._since = 0.0
         self._max_bytes = config.max_batch_bytes
@@ -71,8 +106,10 @@ class Delivery:
 
     def __len__(self) -> int:
         """Return how many events wait or are under way."""
-        given_up = sum(len(b) for b, reason in self._flying.items() if reason)
-        return len(self._buffer) + self.in_flight - given_up
+        given_up = sum(
+            len(_unspooled(batch)) for batch, reason in self._flying.items() if reason
+        )
+        return self.waiting + self.in_flight - given_up
 
     def __repr__(self) -> str:
         return f"<Delivery {self._buffer!r}, {self.in_flight} flying, {self.pacing!r}>"
@@ -85,7 +122,7 @@ class Delivery:
     @property
     def waiting(self) -> int:
         """Return how many events wait for their request."""
-        return len(self._buffer)
+        return len(self._buffer) + len(self._spilled) + self._reading
 
     @property
     def backlog(self) -> bool:
@@ -97,12 +134,31 @@ class Delivery:
         """Tell whether the server is there and takes events, as far as is known."""
         return self.pacing.healthy and not self._refusing
 
+    @property
+    def wants_more(self) -> bool:
+        """Tell whether events are to be read from the disk."""
+        few = self._buffer.loose < FEW and not self._buffer.is_half_full
+        return few and not self._reading
+
+    @property
+    def has_spilled(self) -> bool:
+        """Tell whether events wait on disk only."""
+        return len(self._spilled) > 0
+
     def add(self, event: bytes) -> Effects:
         """Let *event* wait for its request."""
         effects = Effects()
         if not self._buffer.loose:
             self._since = self._clock()
-        effects.lose("buffer_full", self._buffer.add(event))
+        id_ = spool_id_of(event)
+        if id_ is None:
+            self._hold(effects, event)
+            return effects
+        self.spooled += 1
+        if self._spilled or not self._buffer.has_room_for(event):
+            self._spilled.append(id_)
+        else:
+            self._hold(effects, event)
         return effects
 
     def next(self, *, hurried: bool) -> Union[Batch, float]:
@@ -127,25 +183,108 @@ class Delivery:
         """Note what became of *batch*."""
         effects = Effects()
         given_up = self._flying.pop(batch)
-        if given_up is not None:
-            if isinstance(outcome, Delivered):
-                # It was counted as lost too early; it did arrive.
-                effects.lost.append((given_up, -len(batch)))
-                effects.delivered = len(batch)
-            return effects
-        _SETTLE[type(outcome)](self, batch, outcome, effects)
+        if given_up is None:
+            _SETTLE[type(outcome)](self, batch, outcome, effects)
+        elif isinstance(outcome, Delivered):
+            # Part of it was counted as lost too early; it did arrive.
+            effects.lost.append((given_up, -len(_unspooled(batch))))
+            effects.deliver(batch.events)
+        else:
+            self._spilled.put_first(spool_ids(batch.events))
+        self.spooled -= len(effects.done)
         return effects
 
     def give_up(self, reason: str, *, in_flight: bool) -> Effects:
-        """Lose what waits, and with *in_flight* what is under way too."""
+        """Lose what waits, and with *in_flight* what is under way too.
+
+        What lies in the spool is not lost.
+        """
         effects = Effects()
-        effects.lose(reason, self._buffer.clear())
+        effects.lose(reason, self._buffer.take_unspooled(frozenset()))
         if in_flight:
             for batch, given_up in self._flying.items():
                 if given_up is None:
                     self._flying[batch] = reason
-                    effects.lose(reason, batch.events)
+                    effects.lose(reason, _unspooled(batch))
         return effects
+
+    # -- the spool -------------------------------------------------------------------
+
+    @property
+    def spool_ids(self) -> List[int]:
+        """Return what the spool calls the events in memory that wait."""
+        return self._buffer.spool_ids
+
+    def take_unspooled(self, vanished: AbstractSet[int]) -> List[bytes]:
+        """Take what waits in memory only; *vanished* are no longer in the spool."""
+        taken = self._buffer.take_unspooled(vanished)
+        self.spooled -= len(spool_ids(taken))
+        for event in taken:
+            if spool_id_of(event) is not None:
+                forget_spool(event)
+        return taken
+
+    def take_spilled(self, most: int) -> List[int]:
+        """Take the ids of events to be read, and called `read` about."""
+        if not self.wants_more:
+            return []
+        ids = self._spilled.take(most)
+        self._reading = len(ids)
+        return ids
+
+    def read(self, ids: Sequence[int], found: Iterable[Tuple[int, bytes]]) -> Effects:
+        """Let the events *found* on disk wait here; *ids* are those still to be read.
+
+        Whatever else `take_spilled` gave cannot be read any more.
+        """
+        effects = Effects()
+        vanished = self._reading - len(ids)
+        self._reading = 0
+        for id_, event in found:
+            vanished -= 1
+            self._hold(effects, spooled(event, id_))
+        self._spilled.put_first(ids)
+        if vanished:
+            self.spooled -= vanished
+            effects.lost.append(("spool_error", vanished))
+            effects.problem = ("spool_error", f"{vanished} events vanished from disk")
+        return effects
+
+    def drop(self, ids: AbstractSet[int]) -> Effects:
+        """Lose the events *ids*, which had to go from the spool to make room.
+
+        Batches keep theirs, as a server may know them; they are in memory only now.
+        """
+        effects = Effects()
+        held = list(self._buffer.batched) + list(self._flying)
+        batched = [event for batch in held for event in batch.events]
+        kept = [event for event in batched if spool_id_of(event) in ids]
+        for event in kept:
+            forget_spool(event)
+        lost = self._buffer.discard(ids) + self._spilled.discard(ids)
+        self.spooled -= lost + len(kept)
+        effects.foreign = len(ids) - lost - len(kept)
+        if lost:
+            effects.lost.append(("spool_full", lost))
+        effects.problem = ("spool_full", "the spool is full, oldest events lost")
+        return effects
+
+    def let_go(self) -> int:
+        """Leave what lies in the spool to others; return how much that is."""
+        self._buffer.unpack()
+        ids = set(self._buffer.spool_ids)
+        left = self._buffer.discard(ids) + self._spilled.clear()
+        self.spooled -= left
+        return left
+
+    def _hold(self, effects: Effects, event: bytes) -> None:
+        self._make_do(effects, self._buffer.add(event))
+
+    def _make_do(self, effects: Effects, gone: Sequence[bytes]) -> None:
+        """Note that memory has no room for *gone*: lost, unless the spool has them."""
+        if gone:
+            self._spilled.put_first(spool_ids(gone))
+            effects.lose("buffer_full", [e for e in gone if spool_id_of(e) is None])
 
     def _due_in(self) -> float:
         buffer = self._buffer
@@ -166,7 +305,7 @@ class Delivery:
 
     def _delivered(self, batch: Batch, outcome: Delivered, effects: Effects) -> None:
         self._reached()
-        effects.delivered = len(batch)
+        effects.deliver(batch.events)
         self._in_doubt = self._refusing = False
         self._max_bytes = min(self._config.max_batch_bytes, self._max_bytes * 2)
         if batch.isolation is not None:
@@ -182,7 +321,7 @@ class Delivery:
             gone = self._buffer.put_last(batch)
         else:
             gone = self._buffer.put_first([batch])
-        effects.lose("buffer_full", gone)
+        self._make_do(effects, gone)
         if pauses:
             self._pauses(effects, outcome.error)
 
@@ -190,7 +329,7 @@ class Delivery:
         pauses = self.pacing.refused()
         self.trouble = str(outcome.error)
         self._probe_single = True
-        effects.lose("buffer_full", self._buffer.put_first([batch]))
+        self._make_do(effects, self._buffer.put_first([batch]))
         self._buffer.unpack()
         if pauses:
             self._pauses(effects, outcome.error)
@@ -201,7 +340,7 @@ class Delivery:
             self._lose(effects, "too_large", batch.events, outcome.error)
             return
         self._max_bytes = max(1, batch.size // 2)
-        effects.lose("buffer_full", self._buffer.put_first(batch.halves()))
+        self._make_do(effects, self._buffer.put_first(batch.halves()))
 
     def _rejected(self, batch: Batch, outcome: Rejected, effects: Effects) -> None:
         self._reached()
@@ -215,7 +354,7 @@ class Delivery:
             self._in_doubt = self._in_doubt or isolation.casts_doubt
         elif len(batch) == 1:
             lost, rest = list(batch.events), []
-        effects.lose("buffer_full", self._buffer.put_beside(isolation, rest))
+        self._make_do(effects, self._buffer.put_beside(isolation, rest))
         self._refusing = not isolation.accepted
         if lost:
             self._lose(effects, "rejected", lost, outcome.error)
@@ -242,6 +381,10 @@ class Delivery:
             f"{type(error).__name__}:{self._config.api_url}",
             f"{error}; delivery pauses, {len(self)} events wait",
         )
+
+
+def _unspooled(batch: Batch) -> List[bytes]:
+    return [event for event in batch.events if spool_id_of(event) is None]
 
 
 _SETTLE: Dict[Type[object], Callable[..., None]] = {

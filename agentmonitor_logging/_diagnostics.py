@@ -123,12 +123,12 @@ def is_own_work() -> bool:
     return threading.get_ident() in _own_work_of
 
 
-def forget_other_threads() -> None:
-    """Forget, in a child process, threads of the parent: their numbers come again."""
-    depth = _own_work_of.get(threading.get_ident(), 0)
+def forget_work() -> None:
+    """Forget, in a child process, what the threads of its parent were at.
+
+    Their numbers come again, and a thread of ours that forked is the child's own now.
+    """
     _own_work_of.clear()
-    if depth:
-        _own_work_of[threading.get_ident()] = depth
 
 
 _reporter = Reporter()

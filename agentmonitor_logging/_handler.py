@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 import weakref
-from typing import Any, Iterable, Optional, Protocol, Set, Tuple, Union
+from dataclasses import replace
+from typing import Any, Iterable, Optional, Protocol, Sequence, Set, Tuple, Union
 
 from . import _diagnostics, _process
 from ._config import Config
@@ -206,9 +207,14 @@ class AgentMonitorHandler(logging.Handler):
         `logging.shutdown` and dictConfig it returns at once, as close() follows.
         """
         mark = self._ledger.mark()
-        if mark > self._ledger.settled() and not _process.is_closing(self):
+        if self._config.enabled and not _process.is_closing(self):
             seconds = self._config.timeout if timeout is None else timeout
             mark = self._deliver(mark, time.monotonic() + seconds)
+        return self._standing(mark)
+
+    def _standing(self, mark: Optional[int] = None) -> FlushResult:
+        """Tell how far we are, up to *mark* of the ledger or to now."""
+        mark = self._ledger.mark() if mark is None else mark
         stats = self._ledger.stats()
         pending = max(0, mark - self._ledger.settled())
         return FlushResult(stats.delivered, pending, sum(stats.lost.values()))
@@ -223,7 +229,10 @@ class AgentMonitorHandler(logging.Handler):
 
     def stats(self) -> Stats:
         """Return what became of the events since the process started."""
-        return self._ledger.stats()
+        stats = self._ledger.stats()
+        if not self._config.enabled:
+            return stats
+        return replace(stats, spooled=self._sender.spooled)
 
     def shutdown(self, timeout: Optional[float] = None) -> FlushResult:
         """Close within *timeout* seconds (None: the option `shutdown_timeout`).
@@ -233,7 +242,7 @@ class AgentMonitorHandler(logging.Handler):
         seconds = self._config.shutdown_timeout if timeout is None else timeout
         with _process.closing(seconds) as deadline:
             self._close(deadline)
-        return self.flush(0.0)
+        return self._standing()
 
     def close(self) -> None:
         """Deliver what is left within `shutdown_timeout`, and end the threads."""
@@ -253,15 +262,24 @@ class AgentMonitorHandler(logging.Handler):
         self._sender.reset_after_fork()
 
     def _deliver(self, mark: int, deadline: float) -> int:
+        sender = self._sender
+        # What a dead process left is accepted now.
+        sender.adopt(deadline)
+        mark = self._ledger.mark()
+        if mark - sender.left_behind <= self._ledger.settled():
+            return mark
         for feeder in tuple(self._feeders):
             feeder.hurry()
-        self._sender.start()
-        self._sender.hurry()
-        self._ledger.wait_settled(mark, deadline)
-        told = self._sender.loss_mark
+        if sender.start():
+            # And what this handler left when it was closed, if it was.
+            sender.adopt(deadline)
+        mark = self._ledger.mark()
+        sender.hurry()
+        self._ledger.wait_settled(mark - sender.left_behind, deadline)
+        told = sender.loss_mark
         if told > mark:
             # The losses that became known meanwhile are part of the news.
-            self._ledger.wait_settled(told, deadline)
+            self._ledger.wait_settled(told - sender.left_behind, deadline)
         return max(mark, told)
 
     def _close(self, deadline: float) -> None:
@@ -297,6 +315,15 @@ def flush_all(
     for handler in handlers:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         results.append(handler.flush(left))
+    return _summed(results)
+
+
+def standing_of_all(handlers: Iterable[AgentMonitorHandler]) -> FlushResult:
+    """Tell how far *handlers* are, without asking anything of them."""
+    return _summed([handler._standing() for handler in handlers])
+
+
+def _summed(results: Sequence[FlushResult]) -> FlushResult:
     return FlushResult(
         sum(result.delivered for result in results),
         sum(result.pending for result in results),

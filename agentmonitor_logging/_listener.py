@@ -6,6 +6,7 @@ import contextlib
 import logging
 import logging.handlers
 import queue
+import sys
 import threading
 import time
 from typing import Any, Optional
@@ -14,6 +15,9 @@ from . import _diagnostics, _process
 from ._echo import ACCEPTED_BY, is_of_our_threads
 from ._handler import FOREVER, AgentMonitorHandler
 from ._queue import ForeignQueue, RecordQueue
+
+MAX_UNREADABLE = 100
+"""Records in a row that cannot be read, after which their queue counts as closed."""
 
 
 class AgentMonitorQueueListener(logging.handlers.QueueListener):
@@ -40,6 +44,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         self._thread: Optional[threading.Thread] = None
         self._hung: Optional[threading.Thread] = None
         self._stopping = False
+        self._unreadable = 0
 
     @property
     def running(self) -> bool:
@@ -48,14 +53,22 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def start(self) -> bool:  # type: ignore[override]
         """Run the thread, and tell whether it runs: at exit no thread can start."""
-        if not self._changing.acquire(blocking=False):
+        changing = self._changing
+        if not changing.acquire(blocking=False):
             # Whoever holds it starts one, or looks into the queue before it lets go;
             # to wait would be for ever where a signal interrupted just that.
             return self.running
         try:
             self._stopping = False
+            if sys.is_finalizing():
+                # Its start would wait for ever.
+                return False
             if self._thread is not None and self._thread.is_alive():
                 return True
+            for handler in self.handlers:
+                if isinstance(handler, AgentMonitorHandler):
+                    # Its close() then waits for what is queued.
+                    handler._feeders.add(self)
             self._thread = threading.Thread(
                 target=self._monitor, name="agentmonitor-listener", daemon=True
             )
@@ -64,7 +77,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             self._thread = None
             return False
         finally:
-            self._changing.release()
+            # Not self's: a child that a signal handler forked made another.
+            changing.release()
         return True
 
     def stop(self, timeout: Optional[float] = None) -> None:
@@ -91,13 +105,14 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def _last_thread(self) -> Optional[threading.Thread]:
         """Return the thread, not one that is just being started, and let it end."""
-        held = self._changing.acquire(timeout=_process.LOCKED_PATIENCE)
+        changing = self._changing
+        held = changing.acquire(timeout=_process.LOCKED_PATIENCE)
         try:
             self._stopping = True
             return self._thread
         finally:
             if held:
-                self._changing.release()
+                changing.release()
 
     def _patience_with(self, thread: threading.Thread) -> float:
         # dictConfig closes handler and target, and each of them drains.
@@ -117,7 +132,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def give_up(self) -> int:
         """Lose what is still queued at the end of the process; return how much."""
         lost = 0
-        with contextlib.suppress(queue.Empty, OSError, ValueError):
+        with contextlib.suppress(Exception):  # empty, closed, or not readable
             while True:
                 self._records.get_nowait()
                 lost += 1
@@ -144,27 +159,41 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         self._start_afresh()
 
     def _monitor(self) -> None:
+        current = threading.current_thread()
         with _diagnostics.own_work():
-            while not self._left():
+            # In a child that a target forked, another thread or none is the listener's.
+            while self._thread is current and not self._left():
                 try:
                     record = self._records.get()
                 except queue.Empty:
                     continue
-                except (EOFError, OSError, ValueError) as error:
-                    _diagnostics.note_swallowed(error, "a queue")
-                    self._thread = None
-                    return
+                except Exception as error:  # see _is_gone
+                    if self._is_gone(error):
+                        self._thread = None
+                        return
+                    continue
+                self._unreadable = 0
                 try:
                     self._handle_safely(record)
                 except BaseException as error:  # an exit that is nobody's but ours
                     _diagnostics.note_swallowed(error, "a target of the listener")
                 self._tell_overflow()
 
+    def _is_gone(self, error: Exception) -> bool:
+        """Tell whether the queue is closed, or just what came out cannot be read here.
+
+        Of another process, and of a class that is not known in this one.
+        """
+        _diagnostics.note_swallowed(error, "a queue")
+        self._unreadable += 1
+        closed = isinstance(error, (EOFError, OSError))
+        return closed or self._unreadable >= MAX_UNREADABLE
+
     def _left(self) -> bool:
         if not self._stopping:
             return False
+        current = threading.current_thread()
         with self._changing:
-            current = threading.current_thread()
             if self._stopping and self._thread is current:
                 # Before the look into the queue: who puts in a record after it finds
                 # no thread running.
@@ -178,8 +207,12 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             while time.monotonic() < deadline:
                 try:
                     record = self._records.get_nowait()
-                except (queue.Empty, OSError, ValueError):
+                except (queue.Empty, EOFError, OSError):
                     return
+                except Exception as error:  # see _is_gone
+                    if self._is_gone(error):
+                        return
+                    continue
                 self._handle_safely(record)
 
     def _handle_safely(self, record: Any) -> None:

@@ -1,8 +1,9 @@
-"""What a handler is rebuilt from: its options and what hangs on it."""
+"""What travels between processes: a handler as its options, a record as plain data."""
 
 from __future__ import annotations
 
 import logging
+import pickle
 from dataclasses import fields
 from typing import Any, Dict, Type
 
@@ -40,3 +41,36 @@ def rebuilt(
     handler.setFormatter(dress["formatter"])
     handler.filters = dress["filters"]
     return handler
+
+
+def make_picklable(record: logging.LogRecord) -> None:
+    """Render what of *record* cannot travel; it is a copy of our own.
+
+    A `multiprocessing.Queue` pickles on a thread of its own, and what it cannot pickle
+    is gone without anybody being told.
+    """
+    if _is_picklable(record):
+        return
+    from ._rendering import Renderer  # seldom needed
+
+    fields = record.__dict__
+    if not _is_picklable(record.args):
+        fields["msg"], fields["args"] = _message_of(record), None
+    record.__class__ = logging.LogRecord
+    render = Renderer().render
+    fields.update({k: render(v) for k, v in fields.items() if not _is_picklable(v)})
+
+
+def _is_picklable(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever its __reduce__ does
+        return False
+    return True
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # the arguments do not fit
+        return str(record.msg)

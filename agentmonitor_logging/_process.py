@@ -7,6 +7,7 @@ finds all of them. The hooks are installed with the first handler, not at import
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -15,15 +16,24 @@ import time
 import weakref
 from typing import Any, Callable, List, Optional, Protocol
 
-from . import _diagnostics
+from . import _diagnostics, _sigterm
 
 LOCKED_PATIENCE = 0.25
 """Seconds that a closing thread waits for our threads while it holds the module lock
 of logging: they may be waiting for that very lock, through a logger whose level is
 not cached, and would wait as long as we do."""
 
+OUR_THREADS = "agentmonitor-"
+"""How the names of our threads begin."""
+
 _URLLIB3_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
 """Those that ask for their level with each request."""
+
+
+forks = 0
+"""How many forks lie between this process and the one that imported the package.
+
+Who finds it changed is a child in the middle of what its parent will finish."""
 
 
 class Watched(Protocol):
@@ -65,6 +75,7 @@ def watch(handler: Watched) -> None:
             atexit.register(_at_exit)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=_after_fork_in_child)
+    _sigterm.arm(handler)
 
 
 def live() -> List[Watched]:
@@ -109,24 +120,77 @@ def ask_for_levels() -> None:
         for name in _URLLIB3_LOGGERS:
             logging.getLogger(name).isEnabledFor(logging.DEBUG)
     finally:
-        lock.release()
+        # In a child forked by a signal handler right here, logging has made it anew.
+        with contextlib.suppress(RuntimeError):
+            lock.release()
+
+
+def started(work: Callable[[], None], name: str) -> Optional[threading.Thread]:
+    """Start a daemon thread and return it; None where none can start."""
+    if sys.is_finalizing():
+        # It would never run, and up to Python 3.11 its start waits until it does.
+        return None
+    try:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+    except RuntimeError:
+        # The interpreter shuts down, or allows no threads (a subinterpreter).
+        return None
+    return thread
 
 
 def expect_end_of_child() -> None:
-    """See to it that a `multiprocessing` child closes its handlers.
+    """See to it that a child closes its handlers where its end runs no atexit.
 
-    Its end runs neither atexit nor logging.shutdown up to Python 3.12, only what is
-    registered here. Called with the first record of a process.
+    Called with the first record of a process.
     """
     if _process.finalizing_pid == os.getpid():
         return
     _process.finalizing_pid = os.getpid()
-    process = sys.modules.get("multiprocessing.process")
-    if process is None or process.parent_process() is None:
-        return
+    try:
+        _expect_end_of_forking_thread()
+        _expect_end_of_multiprocessing()
+        _expect_end_of_celery()
+    except Exception as error:  # others' modules: nothing reaches the application
+        _diagnostics.note_swallowed(error, "waiting for the end of a child")
+
+
+def _expect_end_of_forking_thread() -> None:
+    # A child forked by another than the main thread ends when its last thread does:
+    # with a daemon of ours, never.
+    if not isinstance(threading.main_thread(), threading._MainThread):  # type: ignore[attr-defined]
+        started(_close_after_main_thread, "agentmonitor-watcher")
+
+
+def _expect_end_of_multiprocessing() -> None:
+    # Up to Python 3.12 its end runs nothing but what is registered here.
+    for name in ("multiprocessing", "billiard"):
+        process = sys.modules.get(f"{name}.process")
+        if process is None:
+            continue
+        if process.current_process()._parent_pid is not None:
+            sys.modules[f"{name}.util"].Finalize(None, _close_all, exitpriority=100)
+
+
+def _expect_end_of_celery() -> None:
+    # A process of its pool runs nothing at all but the receivers of this signal.
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        signals.worker_process_shutdown.connect(_close_all, dispatch_uid=__name__)
+
+
+def close_before_queues(handler: Watched) -> None:
+    """Close *handler* at exit before `multiprocessing` closes the queues it made."""
     from multiprocessing.util import Finalize
 
-    Finalize(None, _close_all, exitpriority=100)
+    Finalize(None, _close_at_exit, (weakref.ref(handler),), exitpriority=100)
+
+
+def _close_at_exit(ref: weakref.ref[Watched]) -> None:
+    handler = ref()
+    if handler is not None:
+        _process.exiting = True
+        handler.close()
 
 
 def when_gone(owner: object, method: Any) -> None:
@@ -134,17 +198,22 @@ def when_gone(owner: object, method: Any) -> None:
 
     Weakly: its object knows on_error, which may know *owner*.
     """
-    weakref.finalize(owner, _call_if_alive, weakref.WeakMethod(method)).atexit = False
+    # Not a WeakMethod: the interpreter's end may find it half gone, and says so.
+    ref, function = weakref.ref(method.__self__), method.__func__
+    weakref.finalize(owner, _call_if_alive, ref, function).atexit = False
 
 
-def _call_if_alive(method: weakref.WeakMethod[Callable[[], object]]) -> None:
-    bound = method()
-    if bound is not None:
-        bound()
+def _call_if_alive(ref: weakref.ref[Any], function: Callable[[Any], object], /) -> None:
+    held = ref()
+    if held is not None:
+        function(held)
 
 
 class closing:  # noqa: N801 - reads as a statement
-    """Yield the monotonic deadline of a close; at exit all of them share one budget."""
+    """Yield the monotonic deadline of a close; at exit all of them share one budget.
+
+    Once the interpreter goes down there is none: nothing that needs an import works.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -153,11 +222,14 @@ class closing:  # noqa: N801 - reads as a statement
     def __enter__(self) -> float:
         self._began = time.monotonic()
         spent = _process.seconds_spent if _process.exiting else 0.0
+        if sys.is_finalizing():
+            return self._began
         return self._began + max(0.0, self._seconds - spent)
 
     def __exit__(self, *exc_info: object) -> None:
         if _process.exiting:
             _process.seconds_spent += time.monotonic() - self._began
+        _sigterm.disarm_if_unused()
 
 
 def _at_exit() -> None:
@@ -168,18 +240,35 @@ def _at_exit() -> None:
         handler.close_at_exit()
 
 
-def _close_all() -> None:
+def _close_after_main_thread() -> None:
+    try:
+        threading.main_thread().join()
+    except (AssertionError, RuntimeError):  # not started by threading: a dummy
+        return
+    _close_all()
+    if all(thread.name.startswith(OUR_THREADS) for thread in threading.enumerate()):
+        # As at any other end, daemons that still wait for a server do not count.
+        os._exit(0)
+
+
+def _close_all(**_: object) -> None:
     _process.exiting = True
     for handler in reversed(live()):
         handler.close()
 
 
 def _after_fork_in_child() -> None:
+    global forks  # noqa: PLW0603 - read for every record, where an attribute costs
+    forks += 1
     _process.watching = threading.RLock()
     _process.finalizing_pid = None
     _process.exiting = False
     _process.seconds_spent = 0.0
     _diagnostics.reset()
-    _diagnostics.forget_other_threads()
+    _diagnostics.forget_work()
+    thread = threading.main_thread()
+    if thread.name.startswith(OUR_THREADS):
+        # A redactor or the like forked: what the child logs on it is no echo.
+        thread.name = "MainThread"
     for handler in live():
         handler.reset_after_fork()

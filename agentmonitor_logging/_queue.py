@@ -74,7 +74,7 @@ class RecordQueue:
         `hurry` ends the wait as a time-out would.
         """
         if not self._records and block:
-            self._wait(timeout)
+            self.wait(timeout)
         return self.get_nowait()
 
     def hurry(self) -> None:
@@ -94,14 +94,17 @@ class RecordQueue:
 
     def entered(self) -> int:
         """Return how many records were ever put in."""
-        held = self._taking.acquire(timeout=_READ_PATIENCE)
+        taking = self._taking
+        held = taking.acquire(timeout=_READ_PATIENCE)
         try:
             return self._taken + len(self._records)
         finally:
             if held:
-                self._taking.release()
+                # Not self's: a child that a signal handler forked made another.
+                taking.release()
 
-    def _wait(self, timeout: Optional[float]) -> None:
+    def wait(self, timeout: Optional[float]) -> None:
+        """Wait for a record at most *timeout* seconds, then let others gather."""
         self._sleep(1, timeout)
         if self._records and self._gather_seconds:
             self._sleep(self._gather_records, self._gather_seconds)
@@ -128,6 +131,8 @@ class ForeignQueue:
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.overflowed = False
+        self.is_shared = type(inner).__module__.startswith("multiprocessing.")
+        """Whether other processes see it too."""
 
     def put_nowait(self, record: Any) -> None:
         """Add *record* without waiting; raise `queue.Full` where there is no room."""
@@ -150,7 +155,17 @@ class ForeignQueue:
         """Do nothing: the listener looks up by itself."""
 
     def reset_after_fork(self) -> None:
-        """Do nothing: what the application brought is the application's to renew."""
+        """Start empty in a child, unless it is the same queue there.
+
+        A lock that another thread of the parent held would never be free again.
+        """
+        inner = self.inner
+        if type(inner) in (queue.Queue, queue.LifoQueue, queue.PriorityQueue):
+            inner.__init__(inner.maxsize)
+        elif type(inner) is queue.SimpleQueue:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    inner.get_nowait()
 
     def qsize(self) -> int:
         """Return how many records wait, as far as the queue can tell."""

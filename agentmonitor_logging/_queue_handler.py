@@ -13,12 +13,12 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 from . import _diagnostics, _process
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_our_own
-from ._handler import AgentMonitorHandler, flush_all
+from ._handler import AgentMonitorHandler, flush_all, standing_of_all
 from ._listener import AgentMonitorQueueListener
-from ._pickling import dress_of, options_of, rebuilt
+from ._pickling import dress_of, make_picklable, options_of, rebuilt
 from ._queue import ForeignQueue, RecordQueue
 from ._snapshot import snapshot_record
-from ._stats import FlushResult, Stats, total
+from ._stats import FlushResult, Ledger, Stats, total
 from ._wiring import HandlerNames, wants_levels_ignored
 from .exceptions import ConfigError
 
@@ -35,6 +35,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     queue: Any
     ships_events = True
+    _records: Any = None
+    _ledgers: List[Ledger] = []  # noqa: RUF012 - never changed, only replaced
+    _accepted_by: Tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -86,7 +89,18 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self._size = self._target._config.queue_size
             if not self._disabled:
                 self._listen_for((self._target,))
-        # Else dictConfig of Python 3.12 and newer sets the listener right after.
+        else:
+            # dictConfig of Python 3.12 and newer may set the listener right after.
+            self._only_put()
+
+    def _only_put(self) -> None:
+        """Feed a queue to which others listen, perhaps in another process."""
+        known = isinstance(self.queue, (RecordQueue, ForeignQueue))
+        self._records = self.queue if known else ForeignQueue(self.queue)
+        self._listener = None
+        self._ledgers, self._accepted_by = [], ()
+        self._counts_itself = True
+        self._starts_listener = False
 
     def _listen_for(self, handlers: Iterable[logging.Handler]) -> None:
         if self.queue is None:
@@ -115,6 +129,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 target._ledger.add_source(self._records.entered)
             if isinstance(listener, AgentMonitorQueueListener):
                 target._feeders.add(listener)
+        if getattr(self._records, "is_shared", False):
+            _process.close_before_queues(self)
         abandon = getattr(listener, "abandon", None)
         if abandon is not None:
             _process.when_gone(self, abandon)
@@ -180,7 +196,11 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             if self._names is not None:
                 self._resolve_names()
             if not self._disabled:
-                self.enqueue(self.prepare(record))
+                forks = _process.forks
+                copy = self.prepare(record)
+                if forks == _process.forks:
+                    self.enqueue(copy)
+                # Else this is a child, and the parent goes on with the same copy.
         except Exception as error:  # nothing reaches the application
             self._refuse("snapshot_error", error)
 
@@ -194,6 +214,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             copy.msg, copy.args = self.formatter.format(copy), None
             copy.message = copy.msg
         copy.__dict__[ACCEPTED_BY] = self._accepted_by
+        if getattr(self._records, "is_shared", False):
+            make_picklable(copy)
         return copy
 
     def enqueue(self, record: logging.LogRecord) -> None:
@@ -212,6 +234,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             ledger.accept()
 
     def _lose_to_full_queue(self) -> None:
+        if not self._ledgers:
+            _diagnostics.report("queue_full", "the queue is full, records are lost")
         for ledger in self._ledgers:
             if self._counts_itself:
                 ledger.refuse("queue_full")
@@ -273,7 +297,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self._close(deadline)
             for target in targets:
                 target._close(deadline)
-        return flush_all(targets, 0.0)
+        return standing_of_all(targets)
 
     def close(self) -> None:
         """Hand over what is queued, and close the target if it is this one's own."""
@@ -296,9 +320,17 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def reset_after_fork(self) -> None:
         """Start afresh in a child process."""
         self._wiring = threading.RLock()
-        reset = getattr(self._listener, "reset_after_fork", None)
+        if getattr(self._records, "is_shared", False):
+            self._leave_to_parent()
+        reset = getattr(self._listener or self._records, "reset_after_fork", None)
         if reset is not None:
             reset()
+
+    def _leave_to_parent(self) -> None:
+        # Its listener takes what is put in here, too, and counts it there.
+        for target in self.targets():
+            target._feeders.discard(self._listener)
+        self._only_put()
 
     def __repr__(self) -> str:
         level = logging.getLevelName(self.level)
@@ -307,6 +339,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def __reduce__(self) -> Tuple[Any, ...]:
         if self._target is not None:
             options = options_of(self._target._config)
+        elif self._listener is None and self._names is None:
+            options = {"queue": self.queue}
         else:
             options = {
                 "handlers": list(getattr(self.listener, "handlers", ())),

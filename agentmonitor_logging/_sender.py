@@ -1,9 +1,9 @@
 """Threads that deliver: batches leave, outcomes come back, and both are counted.
 
-The decisions are `Delivery`'s, made under one lock; requests, log lines and
-callbacks happen outside of it. Threads start with the first event and are daemons:
-a process can always end. The first worker waits for work; more are opened only
-under backlog and leave when it is gone.
+Threads start with the first event and are daemons: a process can always end. The
+first worker waits for work; more are opened only under backlog and leave when it is
+gone. What waits, and what follows from an outcome, is in `_stock`; with a spool,
+events go through `_keeper` first.
 """
 
 from __future__ import annotations
@@ -14,27 +14,33 @@ import random as _random
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Protocol, Union
+from typing import Callable, Deque, Dict, List, Optional, Protocol
 
 from . import _diagnostics, _process
-from ._answers import Delivered, Outcome, Unreachable
-from ._batch import Batch, LossEvent
+from ._answers import Outcome, Unreachable
+from ._batch import Batch
 from ._config import Config
-from ._delivery import NEVER, Delivery, Effects
+from ._delivery import NEVER
+from ._keeper import Keeper
+from ._process import started
+from ._spool import Spool
 from ._stats import Ledger
-from .exceptions import AgentMonitorError, NetworkError
+from ._stock import Step, Stock
+from .exceptions import NetworkError
 
 SLOW_REQUEST = 0.005
 """Seconds from which on a second request beside the first one pays; below, the
 processor is the limit, and another thread would only fight for it."""
-LOSS_EVENT_INTERVAL = 30.0
-"""Seconds between two loss events, unless somebody flushes."""
 HURRY_PATIENCE = 0.1
 """Seconds that a flush waits for the listener before it sends what is here."""
 _LEAST_TIMEOUT = 0.1
 _LOOK_UP = 0.1
 _ENDING = 0.2
 """Seconds that a closing thread grants a worker that has nothing left to do."""
+_HUNG = 60.0
+"""Seconds after which a thread of ours gives up waiting for a disk."""
+_DISK_PATIENCE = 0.25
+"""Seconds that a closing thread waits for another that is writing to the disk."""
 
 
 class SupportsSend(Protocol):
@@ -75,38 +81,53 @@ class Sender:
         self._clock = clock
         self._random = random
         self._transports: List[SupportsSend] = []
+        self._spool: Optional[Spool] = None
+        if config.spool is not None:
+            self._spool = Spool(
+                config.spool, config.spool_max_bytes, report=_diagnostics.report
+            )
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        self._lock = threading.Lock()
-        self._delivery = Delivery(self._config, clock=self._clock, random=self._random)
-        self._incoming: Deque[bytes] = deque()
         # A SimpleQueue, not an Event: its put is safe in a signal handler.
         self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stock = Stock(
+            self._config,
+            self._ledger,
+            self._loss_event,
+            ring=lambda: self._signal.put(None),
+            strike=self._strike,
+            clock=self._clock,
+            random=self._random,
+        )
+        self._keeper: Optional[Keeper] = None
+        if self._spool is not None:
+            most = self._config.buffer_bytes
+            self._keeper = Keeper(
+                self._spool, self._stock, self._ledger, most, clock=self._clock
+            )
         self._idle_transports: Deque[SupportsSend] = deque()
         self._worker: Optional[threading.Thread] = None
         self._helpers = 0
         self._last_seconds = 0.0
         self._hurry_mark = 0
         self._hurried_at = 0.0
-        self._loss_event_after = 0.0
         self._deadline = NEVER
         self._stopping = False
-        self.loss_mark = 0
-        """The mark of the ledger that is reached when the loss event is settled."""
+        self._resigned = False
 
     def __repr__(self) -> str:
-        return f"<Sender {self._delivery!r}>"
+        return f"<Sender {self._stock!r}>"
+
+    def _strike(self, ids: List[int]) -> None:
+        if self._spool is not None:
+            self._spool.remove(ids)
 
     # -- what others call ----------------------------------------------------------
 
     def put(self, event: bytes) -> None:
-        """Add *event*, which the ledger has accepted, without waiting for anything.
-
-        An event that finds the lock taken is taken in by whoever holds it.
-        """
-        self._incoming.append(event)
-        self._take_in_if_free()
+        """Add *event*, which the ledger has accepted, without waiting for anything."""
+        (self._stock if self._keeper is None else self._keeper).put(event)
         if self._worker is None or self._stopping:
             self.start()
 
@@ -117,22 +138,34 @@ class Sender:
         one, and looks at what came in meanwhile before it leaves.
         """
         _process.ask_for_levels()
-        if not self._lock.acquire(blocking=False):
+        self._stopping = self._resigned = False
+        self._deadline = NEVER
+        if not self._stock.lock.acquire(blocking=False):
             return self._worker is not None
         try:
-            self._stopping = False
-            self._deadline = NEVER
             if self._worker is None or not self._worker.is_alive():
-                self._worker = _started(self._work, "agentmonitor-sender")
+                self._worker = started(self._work, "agentmonitor-sender")
+            if self._keeper is not None:
+                self._keeper.start()
             return self._worker is not None
         finally:
-            self._lock.release()
+            self._stock.lock.release()
+
+    def adopt(self, deadline: float = 0.0) -> None:
+        """Take over what dead processes left in the spool, or at least begin to.
+
+        Waits until the monotonic *deadline* for another thread that does so.
+        """
+        if self._keeper is not None:
+            self._keeper.work(max(0.0, deadline - self._clock()))
 
     def hurry(self) -> None:
         """Let all that is accepted by now be due, one request despite a back-off."""
-        self._hurry_mark = max(self._hurry_mark, self._ledger.mark())
+        self._hurry_mark = max(self._hurry_mark, self._mark())
         self._hurried_at = self._clock()
-        self._delivery.pacing.bring_forward()
+        self._stock.delivery.pacing.bring_forward()
+        if self._keeper is not None:
+            self._keeper.hurry()
         self._signal.put(None)
 
     def stop_when_empty(self) -> None:
@@ -142,9 +175,30 @@ class Sender:
         self.hurry()
 
     def held(self) -> int:
-        """Return how many events wait or are under way."""
-        with self._lock:
-            return len(self._incoming) + len(self._delivery)
+        """Return how many events wait or are under way, wherever they are."""
+        held = 0
+        if self._keeper is not None:
+            held = self._keeper.held() + self._keeper.left_behind
+        with self._stock.lock:
+            return held + len(self._stock)
+
+    @property
+    def left_behind(self) -> int:
+        """Return how many events are on disk and no longer this sender's to deliver."""
+        return 0 if self._keeper is None else self._keeper.left_behind
+
+    def _mark(self) -> int:
+        return self._ledger.mark() - self.left_behind
+
+    @property
+    def spooled(self) -> int:
+        """Return how many events of this sender are on disk."""
+        return self._stock.delivery.spooled + self.left_behind
+
+    @property
+    def loss_mark(self) -> int:
+        """Return the mark of the ledger at which the last loss event is settled."""
+        return self._stock.loss_mark
 
     def finish(self, deadline: float, patience: float) -> None:
         """Deliver what is there, at most until the monotonic *deadline*, and stop.
@@ -152,37 +206,59 @@ class Sender:
         Where the worker does not get it done within *patience* seconds (it may wait
         for a lock that our caller holds), or none can run, this thread does its work.
         """
-        with self._lock:
+        with self._stock.lock:
             worker = self._worker
+            if self._resigned and not self._stock.delivery.in_flight:
+                return
         self._deadline = deadline
-        self._delivery.pacing.succeeded()
-        self.hurry()
-        mark = self._ledger.mark()
+        self._stock.delivery.pacing.succeeded()
         helped = worker is not None and worker.is_alive() and not _is_current(worker)
-        if helped:
-            until = min(deadline, self._clock() + patience)
-            self._ledger.wait_settled(mark, until)
-        self._work_here(deadline, mark, patient=patience == NEVER)
+        if helped or self.held():
+            self.adopt()
+        more = True
+        while more:
+            self.hurry()
+            mark = self._mark()
+            if helped:
+                until = min(deadline, self._clock() + patience)
+                self._ledger.wait_settled(mark, until)
+            self._work_here(deadline, mark, patient=patience == NEVER)
+            more = self._adopted_more() and self._clock() < deadline
         self._stopping = True
         self._signal.put(None)
         if helped and worker is not None:
             worker.join(max(0.0, min(_ENDING, deadline - self._clock())))
+        elif self._keeper is not None and not self.held() - self.left_behind:
+            self._keeper.let_go(_DISK_PATIENCE)
+
+    def _adopted_more(self) -> bool:
+        if self._keeper is None or not self._keeper.has_more:
+            return False
+        before = self._ledger.mark()
+        self._keeper.work()
+        return self._ledger.mark() > before
 
     def give_up(self, when: str, *, in_flight: bool, queued: int = 0) -> None:
-        """Lose what is left because of a shutdown, and say so; *when* is for people.
+        """Let go of what is left because of a shutdown, and say so.
 
+        What is in the spool stays there; the rest is lost. *when* is for people;
         *queued* events were lost before they came here, and are only told of.
         """
-        with self._lock:
-            effects = self._take_in()
-            effects.append(self._delivery.give_up("shutdown", in_flight=in_flight))
-            trouble = self._delivery.trouble
-        self._perform(effects)
+        if self._keeper is not None:
+            self._keeper.keep_all(_DISK_PATIENCE)
+        with self._stock.opened() as effects:
+            delivery = self._stock.delivery
+            effects.append(delivery.give_up("shutdown", in_flight=in_flight))
+            kept = delivery.spooled
+            trouble = delivery.trouble
+        self._resigned = True
         lost = queued + sum(count for _, count in effects[-1].lost)
-        if lost:
-            events = "1 event" if lost == 1 else f"{lost} events"
+        fates = [f"{_events(lost)} lost {when}"] if lost else []
+        if kept:
+            fates.append(f"{_events(kept)} kept in {self._config.spool} {when}")
+        if fates:
             why = trouble or "the server took too long"
-            _diagnostics.report("shutdown", f"{events} lost {when}: {why}")
+            _diagnostics.report("shutdown", f"{', '.join(fates)}: {why}")
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -194,30 +270,9 @@ class Sender:
         for transport in self._transports:
             transport.abandon()
         del self._transports[:]
+        if self._spool is not None:
+            self._spool.reset_after_fork()
         self._start_afresh()
-
-    # -- taking in -----------------------------------------------------------------
-
-    def _take_in_if_free(self) -> None:
-        while self._incoming and self._lock.acquire(blocking=False):
-            try:
-                effects = self._take_in()
-                ring = self._delivery.waiting >= self._delivery.wake_at
-                if ring:
-                    self._delivery.wake_at = NEVER
-            finally:
-                self._lock.release()
-            if ring:
-                self._signal.put(None)
-            self._perform(effects)
-
-    def _take_in(self) -> List[Effects]:
-        effects = []
-        while self._incoming:
-            change = self._delivery.add(self._incoming.popleft())
-            if change.lost:
-                effects.append(change)
-        return effects
 
     # -- the threads -----------------------------------------------------------------
 
@@ -235,15 +290,30 @@ class Sender:
 
     def _left(self) -> bool:
         """Leave if that is wanted, so that `start` knows it needs a new worker."""
-        with self._lock:
-            empty = not self._incoming and not len(self._delivery)
+        if self._stopping and self._keeper is not None and self._is_done():
+            # First, so that no other worker's events are let go.
+            self._keeper.let_go(_HUNG)
+        with self._stock.lock:
+            empty = not len(self._stock) and not self._unwritten()
             if self._stopping and empty and _is_current(self._worker):
                 self._worker = None
             left = not _is_current(self._worker)
-        if self._incoming and self._worker is None:
+            if self._keeper is not None:
+                (self._keeper.stop if self._worker is None else self._keeper.start)()
+        if self._worker is None and (self._stock.late or self._unwritten()):
             # It came in while the lock was held, and so could not start anything.
             self.start()
         return left
+
+    def _is_done(self) -> bool:
+        """Tell whether nothing is left, or nothing that this process will deliver."""
+        with self._stock.lock:
+            if self._resigned:
+                return not self._stock.delivery.in_flight
+            return not len(self._stock) and not self._unwritten()
+
+    def _unwritten(self) -> int:
+        return 0 if self._keeper is None else self._keeper.held()
 
     def _work_beside(self) -> None:
         """Help the worker while there is a backlog."""
@@ -252,7 +322,7 @@ class Sender:
             while isinstance(step, Batch):
                 self._send(step)
                 step = self._next()
-        with self._lock:
+        with self._stock.lock:
             self._helpers -= 1
 
     def _work_here(self, deadline: float, mark: int, *, patient: bool) -> None:
@@ -263,6 +333,7 @@ class Sender:
         """
         with _diagnostics.own_work():
             while self._clock() < deadline and self._ledger.settled() < mark:
+                self.adopt()
                 step = self._next()
                 if isinstance(step, Batch):
                     self._send(step)
@@ -273,9 +344,9 @@ class Sender:
                     self._sleep(min(step, _LOOK_UP, deadline - self._clock()))
 
     def _is_wanted(self, *, patient: bool) -> bool:
-        with self._lock:
-            waiting = len(self._incoming) + self._delivery.waiting
-            return waiting > 0 or (patient and len(self._delivery) > 0)
+        with self._stock.lock:
+            waiting = self._stock.waiting + self._unwritten()
+            return waiting > 0 or (patient and len(self._stock) > 0)
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping:
@@ -286,16 +357,19 @@ class Sender:
         if self._stopping and self._clock() > self._deadline + _ENDING:
             self.give_up("after its handler was closed", in_flight=False)
 
-    def _next(self) -> Union[Batch, float]:
+    def _next(self) -> Step:
         unsettled = self._hurried_events()
-        with self._lock:
-            effects = self._take_in()
+        step: Step = NEVER
+        with self._stock.opened():
+            delivery = self._stock.delivery
             on_their_way = self._on_their_way(unsettled)
-            step = self._delivery.next(hurried=unsettled > 0 and not on_their_way)
+            if not self._resigned:
+                step = delivery.next(hurried=unsettled > 0 and not on_their_way)
             if on_their_way and not isinstance(step, Batch):
-                self._delivery.wake_at = self._delivery.waiting + on_their_way
+                delivery.wake_at = delivery.waiting + on_their_way
                 step = min(step, HURRY_PATIENCE)
-        self._perform(effects)
+        if self._keeper is not None:
+            self._keeper.fill_up()
         return step
 
     def _hurried_events(self) -> int:
@@ -314,7 +388,7 @@ class Sender:
         """
         if self._clock() > self._hurried_at + HURRY_PATIENCE:
             return 0
-        return max(0, unsettled - len(self._delivery))
+        return max(0, unsettled - len(self._stock.delivery))
 
     def _send(self, batch: Batch) -> None:
         self._call_help()
@@ -326,7 +400,9 @@ class Sender:
         outcome = self._outcome(transport, batch, min(self._config.timeout, left))
         self._last_seconds = self._clock() - began
         self._idle_transports.append(transport)
-        self._settle(batch, outcome)
+        self._stock.settle(batch, outcome, hurried=self._hurried_events() > 0)
+        if self._hurry_mark:
+            self._hurry_mark = max(self._hurry_mark, self._stock.loss_mark)
 
     def _outcome(
         self, transport: SupportsSend, batch: Batch, timeout: float
@@ -351,76 +427,19 @@ class Sender:
     def _call_help(self) -> None:
         if self._stopping or self._last_seconds < SLOW_REQUEST:
             return
-        with self._lock:
+        with self._stock.lock:
             wanted = self._helpers < self._config.max_in_flight - 1
-            if not wanted or not self._delivery.backlog:
+            if not wanted or not self._stock.delivery.backlog:
                 return
             self._helpers += 1
-        if _started(self._work_beside, "agentmonitor-sender-helper") is None:
-            with self._lock:
+        if started(self._work_beside, "agentmonitor-sender-helper") is None:
+            with self._stock.lock:
                 self._helpers -= 1
-
-    # -- outcomes --------------------------------------------------------------------
-
-    def _settle(self, batch: Batch, outcome: Outcome) -> None:
-        hurried = self._hurried_events() > 0
-        with self._lock:
-            effects = self._delivery.settle(batch, outcome)
-            if isinstance(outcome, Delivered):
-                self._tell_losses(hurried=hurried)
-        self._perform([effects])
-        self._signal.put(None)
-
-    def _tell_losses(self, *, hurried: bool) -> None:
-        if self._clock() < self._loss_event_after and not hurried:
-            return
-        untold = self._ledger.take_untold_losses()
-        if untold:
-            self._loss_event_after = self._clock() + LOSS_EVENT_INTERVAL
-            self._ledger.accept()
-            self._incoming.append(LossEvent(self._loss_event(untold)))
-            self.loss_mark = self._ledger.mark()
-            if hurried:
-                self._hurry_mark = self.loss_mark
-
-    def _perform(self, many: List[Effects]) -> None:
-        for effects in many:
-            self._count(effects)
-            if effects.problem is not None:
-                _diagnostics.report(*effects.problem)
-            if effects.error is not None:
-                self._tell_application(effects.error)
-
-    def _count(self, effects: Effects) -> None:
-        for reason, count in effects.untold:
-            self._ledger.tell(reason, count)
-        for reason, count in effects.lost:
-            self._ledger.lose(reason, count)
-        if any(reason == "buffer_full" for reason, _ in effects.lost):
-            _diagnostics.report("buffer_full", "the buffer is full, oldest events lost")
-        if effects.delivered:
-            self._ledger.deliver(effects.delivered)
-
-    def _tell_application(self, error: AgentMonitorError) -> None:
-        if self._config.on_error is None:
-            return
-        try:
-            with _diagnostics.own_work():
-                self._config.on_error(error)
-        except Exception as raised:  # the application's own code
-            text = f"on_error raised {_diagnostics.describe(raised)}"
-            _diagnostics.report("on_error", text)
-
-
-def _started(work: Callable[[], None], name: str) -> Optional[threading.Thread]:
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        # The interpreter shuts down, or allows no threads (a subinterpreter).
-        return None
-    return thread
 
 
 def _is_current(thread: Optional[threading.Thread]) -> bool:
     return thread is threading.current_thread()
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"

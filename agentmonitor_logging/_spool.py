@@ -27,6 +27,7 @@ be closed in a forked child; and the segments cost half as much.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from bisect import bisect_right
@@ -118,6 +119,7 @@ class Spool:
         self._segments: List[Segment] = []
         self._backlog: List[str] = []
         self._ready: Deque[Tuple[int, bytes]] = deque()
+        self._done: Deque[int] = deque()
         self._tallies: Dict[str, Tuple[Tuple[int, int], int]] = {}
         self._last_name = 0
         self._retry_at = float("-inf")
@@ -141,9 +143,10 @@ class Spool:
 
     def remove(self, ids: Iterable[int]) -> None:
         """Strike out what was acknowledged or lost; ids not known are passed over."""
-        gone = list(ids)
-        if gone:
-            self._safely(lambda: self._remove(gone), None)
+        # Whoever holds the lock for too long, adding to a slow disk, does it then.
+        self._done.extend(ids)
+        if self._done:
+            self._safely(self._remove_done, None)
 
     def adopt(self, most: int) -> List[Tuple[int, bytes]]:
         """Take over up to *most* events of dead owners, oldest first.
@@ -152,13 +155,21 @@ class Spool:
         """
         return self._safely(lambda: self._adopt(most), [])
 
-    def read(self, ids: Iterable[int]) -> List[Tuple[int, bytes]]:
+    def read(
+        self, ids: Iterable[int], most_bytes: int = sys.maxsize
+    ) -> List[Tuple[int, bytes]]:
         """Return those of *ids* that wait here, with their events.
 
-        For a caller that holds no more in memory than it is about to send.
+        For a caller that holds no more in memory than it is about to send: it ends
+        with the event that reaches *most_bytes* in all.
         """
         wanted = list(ids)
-        return self._safely(lambda: self._read(wanted), [])
+        return self._safely(lambda: self._read(wanted, most_bytes), [])
+
+    def present(self, ids: Iterable[int]) -> Set[int]:
+        """Return those of *ids* that wait here, in files that can still be found."""
+        wanted = list(ids)
+        return self._safely(lambda: self._present(wanted), set())
 
     def count(self) -> int:
         """Return how many events of all owners wait."""
@@ -194,7 +205,7 @@ class Spool:
             return otherwise
         try:
             result = work()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             result = otherwise  # no directory, nothing in it
         except Exception as error:
             if not self._trouble:
@@ -215,6 +226,7 @@ class Spool:
     # -- adding ----------------------------------------------------------------------
 
     def _add(self, events: Sequence[bytes]) -> Added:
+        self._remove_done()
         now = self._clock()
         if now < self._retry_at <= now + RETRY_INTERVAL:
             return Added(None, [])
@@ -243,19 +255,20 @@ class Spool:
             )
 
     def _assure_owner(self) -> None:
+        if self._owner is not None and not self._owner.holds():
+            # The caller still has what was in it.
+            self._say(f"{self._directory} has vanished, and is made anew")
+            self._let_go()
         if self._owner is not None:
-            self._assure_files(self._owner)
+            self._assure_file()
             return
         if not os.path.lexists(self._directory):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.check_directory(self._directory)
         self._owner = Ownership.begin(self._directory)
 
-    def _assure_files(self, owner: Ownership) -> None:
+    def _assure_file(self) -> None:
         """See that what is written can be found; the caller still has what was."""
-        if not owner.holds():
-            self._let_go()
-            raise FileNotFoundError("it has vanished")
         if self._file is not None and not self._file.exists():
             path = self._file.path
             self._segments = [one for one in self._segments if one.path != path]
@@ -352,6 +365,12 @@ class Spool:
         return found
 
     # -- removing --------------------------------------------------------------------
+
+    def _remove_done(self) -> None:
+        done: List[int] = []
+        while self._done:
+            done.append(self._done.popleft())
+        self._remove(done)
 
     def _remove(self, ids: Iterable[int]) -> None:
         struck: Dict[Segment, List[int]] = {}
@@ -476,9 +495,19 @@ class Spool:
         segment = self._segments[at] if at >= 0 else None
         return segment if segment and segment.offset(id_) is not None else None
 
-    def _read(self, ids: Iterable[int]) -> List[Tuple[int, bytes]]:
+    def _present(self, ids: Iterable[int]) -> Set[int]:
+        files_of: Dict[Path, Set[int]] = {}
+        for id_ in ids:
+            segment = self._find(id_)
+            if segment is not None:
+                files_of.setdefault(segment.path, set()).add(id_)
+        there = [found for path, found in files_of.items() if path.exists()]
+        return set().union(*there)
+
+    def _read(self, ids: Iterable[int], most_bytes: int) -> List[Tuple[int, bytes]]:
         found: List[Tuple[int, bytes]] = []
         data: Dict[Path, bytes] = {}
+        size = 0
         for id_ in ids:
             segment = self._find(id_)
             if segment is None:
@@ -488,6 +517,9 @@ class Spool:
             one = files.frame_at(data[segment.path], segment.offset(id_) or 0)
             if one is not None:
                 found.append((id_, one.body))
+                size += len(one.body)
+            if size >= most_bytes:
+                break
         return found
 
     def _data_of(self, segment: Segment) -> bytes:

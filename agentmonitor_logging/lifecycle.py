@@ -7,7 +7,7 @@ import time
 from typing import Any, List, Optional, Union
 
 from . import _process
-from ._handler import AgentMonitorHandler, flush_all
+from ._handler import AgentMonitorHandler, flush_all, standing_of_all
 from ._queue_handler import AgentMonitorQueueHandler
 from ._stats import FlushResult, Stats, total
 from .exceptions import ConfigError
@@ -72,7 +72,7 @@ def shutdown(timeout: Optional[float] = None) -> FlushResult:
         if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             handler.shutdown(left)
-    return flush_all(_shipping_handlers(), 0.0)
+    return standing_of_all(_shipping_handlers())
 
 
 def stats() -> Stats:

@@ -114,13 +114,12 @@ def test_another_thread_is_not_marked() -> None:
     assert [False] == seen
 
 
-def test_a_child_forgets_the_threads_of_its_parent() -> None:
-    """A thread's number may come again in a child; only this thread's mark stays."""
+def test_a_child_forgets_what_its_parent_was_at() -> None:
+    """A thread's number may come again in a child, whose own thread is not ours."""
     _diagnostics._own_work_of[-1] = 1
     with own_work():
-        _diagnostics.forget_other_threads()
-        assert {threading.get_ident(): 1} == _diagnostics._own_work_of
-    _diagnostics.forget_other_threads()
+        _diagnostics.forget_work()
+        assert not is_own_work()
     assert {} == _diagnostics._own_work_of
 
 

@@ -1,0 +1,222 @@
+"""The spool's thread: events are on disk before they are sent.
+
+All that waits for a disk is done here, by one thread at a time: to write what came
+in, to read what memory had no room for, to adopt what dead processes left. A request
+that hangs, or a disk that does, holds up nothing but itself.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from typing import Any, Callable, List, Optional
+
+from . import _diagnostics, _process
+from ._batch import spooled
+from ._queue import RecordQueue
+from ._spool import Spool
+from ._stats import Ledger
+from ._stock import Stock
+
+GATHER_SECONDS = 0.02
+GATHER_EVENTS = 20
+"""How long, and how many, events gather before they are written together. With the
+queue's own gathering, an event is on disk well within 0.2 seconds of its logging."""
+ADOPT_INTERVAL = 5.0
+"""Seconds between two looks at what other processes left."""
+READ_EVENTS = 200
+READ_BYTES = 8 * 1024 * 1024
+"""What is read from the disk at once."""
+_WRITE_EVENTS = 500
+
+
+class Keeper:
+    """Have the events of *stock* on disk, as far as the disk takes them.
+
+    While more than *most_bytes* wait for the disk, what comes goes to memory only.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        stock: Stock,
+        ledger: Ledger,
+        most_bytes: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spool = spool
+        self._stock = stock
+        self._ledger = ledger
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._incoming = RecordQueue(sys.maxsize, GATHER_SECONDS, GATHER_EVENTS)
+        self._incoming_bytes = 0
+        self._storing = 0
+        self._working = threading.Lock()
+        self._thread: Optional[threading.Thread] = None
+        self._ended = False
+        self._adopt_at = float("-inf")
+        self.left_behind = 0
+        """How many of our events a close left to whoever comes next."""
+
+    def __repr__(self) -> str:
+        return f"<Keeper {self._spool!r}, {self.held()} to be written>"
+
+    # -- what others call ----------------------------------------------------------
+
+    def put(self, event: bytes) -> None:
+        """Add *event*, which the ledger has accepted, without waiting for anything."""
+        if self._incoming_bytes > self._most_bytes:
+            self._stock.put(event)
+            return
+        # Threads may lose each other's addition; it is put right by the next write.
+        self._incoming_bytes += len(event)
+        self._incoming.put_nowait(event)
+
+    def start(self) -> None:
+        """Have a thread, if one can start; the stock's lock must be held."""
+        self._ended = False
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = _process.started(self._run, "agentmonitor-spool")
+
+    def stop(self) -> None:
+        """End the thread after what it has; the stock's lock must be held."""
+        self._ended = True
+        self._incoming.hurry()
+
+    def hurry(self) -> None:
+        """Write now what came in."""
+        self._incoming.hurry()
+
+    def held(self) -> int:
+        """Return how many events are not written yet."""
+        return self._incoming.qsize() + self._storing
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether dead processes may have left more than was adopted by now."""
+        return self._clock() >= self._adopt_at
+
+    def fill_up(self) -> None:
+        """Have more events in memory, if there are more and memory has few."""
+        delivery = self._stock.delivery
+        if delivery.wants_more and (delivery.has_spilled or self.has_more):
+            self._incoming.hurry()
+
+    def work(self, patience: float = 0.0) -> bool:
+        """Do what there is to do with the disk, and tell whether it was done here.
+
+        Waits at most *patience* seconds for another thread that is just doing it.
+        """
+        if not self._working.acquire(timeout=patience):
+            return False
+        try:
+            self._adopt()
+            self._store()
+            self._read()
+        finally:
+            self._working.release()
+        return True
+
+    def keep_all(self, patience: float) -> None:
+        """Try once more to have everything on disk, before a process ends."""
+        if not self._working.acquire(timeout=patience):
+            self._stock.put(*self._taken(sys.maxsize))
+            return
+        try:
+            self._store()
+            with self._stock.opened():
+                known = self._stock.delivery.spool_ids
+            vanished = set(known) - self._spool.present(known)
+            with self._stock.opened():
+                loose = self._stock.delivery.take_unspooled(vanished)
+            self._write(loose)
+        finally:
+            self._working.release()
+
+    def let_go(self, patience: float) -> None:
+        """Leave what is on disk to whoever comes next."""
+        if not self._working.acquire(timeout=patience):
+            return
+        try:
+            # What was let go is not to be adopted at once again.
+            self._ended = True
+            with self._stock.opened():
+                self.left_behind += self._stock.delivery.let_go()
+            self._spool.close()
+            self._adopt_at = float("-inf")
+        finally:
+            self._working.release()
+
+    # -- the work --------------------------------------------------------------------
+
+    def _run(self) -> None:
+        with _diagnostics.own_work():
+            while not self._left():
+                self._incoming.wait(self._patience())
+                self.work()
+
+    def _left(self) -> bool:
+        with self._stock.lock:
+            if self._ended:
+                self._thread = None
+            return self._ended
+
+    def _patience(self) -> Optional[float]:
+        if not self._stock.delivery.wants_more:
+            return None
+        return max(0.0, self._adopt_at - self._clock())
+
+    def _store(self) -> None:
+        events = self._taken(_WRITE_EVENTS)
+        while events:
+            self._write(events)
+            events = self._taken(_WRITE_EVENTS)
+
+    def _taken(self, most: int) -> List[Any]:
+        events: List[Any] = []
+        try:
+            while len(events) < most:
+                events.append(self._incoming.get_nowait())
+                self._storing = len(events)
+        except queue.Empty:
+            self._incoming_bytes = 0
+        return events
+
+    def _write(self, events: List[bytes]) -> None:
+        self._storing = len(events)
+        added = self._spool.add(events)
+        ids = added.ids
+        self._stock.put(*(events if ids is None else map(spooled, events, ids)))
+        self._storing = 0
+        if added.lost:
+            with self._stock.opened() as effects:
+                effects.append(self._stock.delivery.drop(set(added.lost)))
+
+    def _read(self) -> None:
+        while True:
+            with self._stock.opened():
+                ids = self._stock.delivery.take_spilled(READ_EVENTS)
+            if not ids:
+                return
+            most = min(READ_BYTES, self._most_bytes // 4)
+            found = self._spool.read(ids, most)
+            full = sum(len(event) for _, event in found) >= most
+            left = ids[ids.index(found[-1][0]) + 1 :] if full else []
+            with self._stock.opened() as effects:
+                effects.append(self._stock.delivery.read(left, found))
+            self._stock.ring()
+
+    def _adopt(self) -> None:
+        while not self._ended and self.has_more and self._stock.delivery.wants_more:
+            found = self._spool.adopt(READ_EVENTS // 2)
+            if len(found) < READ_EVENTS // 2:
+                self._adopt_at = self._clock() + ADOPT_INTERVAL
+            known = min(self.left_behind, len(found))
+            self.left_behind -= known
+            if len(found) > known:
+                self._ledger.accept(len(found) - known)
+            self._stock.put(*(spooled(event, id_) for id_, event in found))
