@@ -23,6 +23,8 @@ _WRONG_KEY = frozenset({401, 403})
 _WRONG_ADDRESS = frozenset({404, 405, 407, 415, 421})
 """Not found or not allowed; a proxy's own key; a compression that is not taken; a
 host that is not served. None of these is about an event."""
+_WITHOUT_BODY = frozenset({204, 205})
+"""What no web page comes with; frameworks call even these text/html by default."""
 _MAX_EXCERPT = 200
 
 
@@ -66,11 +68,15 @@ Outcome = Union[Delivered, Unreachable, Refused, TooLarge, Rejected]
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what the transport read: lower-case header names, a bounded body."""
+    """Hold what the transport read: lower-case header names, a bounded body.
+
+    *masked* takes out of a text of the server what nobody may read.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    masked: Callable[[str], str] = str
 
 
 def outcome_of(answer: Answer, wall_clock: Callable[[], float] = time.time) -> Outcome:
@@ -99,7 +105,8 @@ def _refusal(answer: Answer) -> Refused:
 
 
 def _success(answer: Answer) -> Outcome:
-    if answer.headers.get("content-type", "").lower().startswith("text/html"):
+    web_page = answer.headers.get("content-type", "").lower().startswith("text/html")
+    if web_page and answer.status not in _WITHOUT_BODY:
         # A captive portal, or a web server that answers everything with its page.
         text = f"a web page answered instead of the API (status {answer.status})"
         return Unreachable(NetworkError(text))
@@ -144,9 +151,13 @@ def _said(answer: Answer) -> str:
     for name in ("error", "message", "detail"):
         text = parsed.get(name)
         if isinstance(text, str) and text.strip():
-            clean = "".join(c if c.isprintable() else " " for c in text)
-            return f": {clean[:_MAX_EXCERPT]}"
+            return f": {printable(answer.masked(text)[:_MAX_EXCERPT])}"
     return ""
+
+
+def printable(text: str) -> str:
+    """Return *text*, which a server may have written, fit for a line of a log."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _named_indices(body: bytes) -> Tuple[int, ...]:

@@ -162,11 +162,15 @@ class Buffer:
         return taken
 
     def _make_room(self) -> List[bytes]:
+        """Let something go: the newest that the spool has too, else the oldest."""
         gone: List[bytes] = []
         while self._bytes > self._max_bytes and len(self) > 1:
-            oldest = self._oldest()
-            gone.extend(oldest)
-            self._bytes -= _weight(oldest)
+            if self._events and spool_id_of(self._events[-1]) is not None:
+                going: Iterable[bytes] = (self._events.pop(),)
+            else:
+                going = self._oldest()
+            gone.extend(going)
+            self._bytes -= _weight(going)
         return gone
 
     def _oldest(self) -> Iterable[bytes]:

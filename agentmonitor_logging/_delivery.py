@@ -182,6 +182,8 @@ class Delivery:
     def settle(self, batch: Batch, outcome: Outcome) -> Effects:
         """Note what became of *batch*."""
         effects = Effects()
+        if batch not in self._flying:
+            return effects  # this is a child that was forked while it was under way
         given_up = self._flying.pop(batch)
         if given_up is None:
             _SETTLE[type(outcome)](self, batch, outcome, effects)
@@ -283,7 +285,7 @@ class Delivery:
     def _make_do(self, effects: Effects, gone: Sequence[bytes]) -> None:
         """Note that memory has no room for *gone*: lost, unless the spool has them."""
         if gone:
-            self._spilled.put_first(spool_ids(gone))
+            self._spilled.put_first(sorted(spool_ids(gone)))
             effects.lose("buffer_full", [e for e in gone if spool_id_of(e) is None])
 
     def _due_in(self) -> float:

@@ -139,13 +139,17 @@ class AgentMonitorHandler(logging.Handler):
         if not accepted:
             _process.expect_end_of_child()
             self._ledger.accept()
+        forks = _process.forks
         try:
             body = self._body_in_own_work(record)
         except BaseException as error:  # the thread must live on
-            self._lose(True, "conversion_error", error)
+            if forks == _process.forks:
+                self._lose(True, "conversion_error", error)
             if not isinstance(error, Exception):
                 raise
             return
+        if forks != _process.forks:
+            return  # a child that was forked in the midst; the parent goes on with it
         if body is None:
             self._ledger.lose(SAMPLED)
             return
@@ -296,15 +300,16 @@ class AgentMonitorHandler(logging.Handler):
             _process.LOCKED_PATIENCE if _process.holds_logging_lock() else FOREVER
         )
         self._sender.finish(deadline, patience)
-        exiting = _process.is_exiting()
-        if exiting or time.monotonic() >= deadline:
+        if _process.is_exiting():
+            self.give_up("at exit")
+        elif time.monotonic() >= deadline:
             # Else what is left came in meanwhile, and the worker ends after it.
-            when = "at exit" if exiting else "when their handler was closed"
-            queued = self._give_up_queues() if exiting else 0
-            self._sender.give_up(when, in_flight=exiting, queued=queued)
+            self._sender.give_up("when their handler was closed", in_flight=False)
 
-    def _give_up_queues(self) -> int:
-        return sum(feeder.give_up() for feeder in tuple(self._feeders))
+    def give_up(self, when: str) -> None:
+        """Let go of all that is left, as the process ends; *when* is for people."""
+        queued = sum(feeder.give_up() for feeder in tuple(self._feeders))
+        self._sender.give_up(when, in_flight=True, queued=queued)
 
 
 def flush_all(

@@ -27,15 +27,17 @@ queue's own gathering, an event is on disk well within 0.2 seconds of its loggin
 ADOPT_INTERVAL = 5.0
 """Seconds between two looks at what other processes left."""
 READ_EVENTS = 200
-READ_BYTES = 8 * 1024 * 1024
-"""What is read from the disk at once."""
+"""How many events are read from the disk at once."""
 _WRITE_EVENTS = 500
+SLOW_DISK_BYTES = 16 * 1024 * 1024
+"""What may wait for the disk; a disk that is slower than that is passed by."""
 
 
 class Keeper:
     """Have the events of *stock* on disk, as far as the disk takes them.
 
-    While more than *most_bytes* wait for the disk, what comes goes to memory only.
+    While more than `SLOW_DISK_BYTES` wait for the disk, what comes goes to memory
+    only. At most *read_bytes* are read from it at once.
     """
 
     def __init__(
@@ -43,14 +45,14 @@ class Keeper:
         spool: Spool,
         stock: Stock,
         ledger: Ledger,
-        most_bytes: int,
+        read_bytes: int,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._stock = stock
         self._ledger = ledger
-        self._most_bytes = most_bytes
+        self._read_bytes = read_bytes
         self._clock = clock
         self._incoming = RecordQueue(sys.maxsize, GATHER_SECONDS, GATHER_EVENTS)
         self._incoming_bytes = 0
@@ -69,7 +71,7 @@ class Keeper:
 
     def put(self, event: bytes) -> None:
         """Add *event*, which the ledger has accepted, without waiting for anything."""
-        if self._incoming_bytes > self._most_bytes:
+        if self._incoming_bytes > SLOW_DISK_BYTES:
             self._stock.put(event)
             return
         # Threads may lose each other's addition; it is put right by the next write.
@@ -133,7 +135,7 @@ class Keeper:
             vanished = set(known) - self._spool.present(known)
             with self._stock.opened():
                 loose = self._stock.delivery.take_unspooled(vanished)
-            self._write(loose)
+            self._write(loose, last_chance=True)
         finally:
             self._working.release()
 
@@ -186,9 +188,9 @@ class Keeper:
             self._incoming_bytes = 0
         return events
 
-    def _write(self, events: List[bytes]) -> None:
+    def _write(self, events: List[bytes], *, last_chance: bool = False) -> None:
         self._storing = len(events)
-        added = self._spool.add(events)
+        added = self._spool.add(events, last_chance=last_chance)
         ids = added.ids
         self._stock.put(*(events if ids is None else map(spooled, events, ids)))
         self._storing = 0
@@ -202,9 +204,8 @@ class Keeper:
                 ids = self._stock.delivery.take_spilled(READ_EVENTS)
             if not ids:
                 return
-            most = min(READ_BYTES, self._most_bytes // 4)
-            found = self._spool.read(ids, most)
-            full = sum(len(event) for _, event in found) >= most
+            found = self._spool.read(ids, self._read_bytes)
+            full = sum(len(event) for _, event in found) >= self._read_bytes
             left = ids[ids.index(found[-1][0]) + 1 :] if full else []
             with self._stock.opened() as effects:
                 effects.append(self._stock.delivery.read(left, found))

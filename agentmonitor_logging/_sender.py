@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import random as _random
+import sys
 import threading
 import time
 from collections import deque
@@ -102,9 +103,12 @@ class Sender:
         )
         self._keeper: Optional[Keeper] = None
         if self._spool is not None:
-            most = self._config.buffer_bytes
             self._keeper = Keeper(
-                self._spool, self._stock, self._ledger, most, clock=self._clock
+                self._spool,
+                self._stock,
+                self._ledger,
+                self._config.buffer_bytes // 8,
+                clock=self._clock,
             )
         self._idle_transports: Deque[SupportsSend] = deque()
         self._worker: Optional[threading.Thread] = None
@@ -140,7 +144,8 @@ class Sender:
         _process.ask_for_levels()
         self._stopping = self._resigned = False
         self._deadline = NEVER
-        if not self._stock.lock.acquire(blocking=False):
+        lock = self._stock.lock  # a child that is forked in the midst has another
+        if not lock.acquire(blocking=False):
             return self._worker is not None
         try:
             if self._worker is None or not self._worker.is_alive():
@@ -149,7 +154,7 @@ class Sender:
                 self._keeper.start()
             return self._worker is not None
         finally:
-            self._stock.lock.release()
+            lock.release()
 
     def adopt(self, deadline: float = 0.0) -> None:
         """Take over what dead processes left in the spool, or at least begin to.
@@ -253,12 +258,17 @@ class Sender:
             trouble = delivery.trouble
         self._resigned = True
         lost = queued + sum(count for _, count in effects[-1].lost)
+        if in_flight:
+            # What a listener is just converting ends with the process, too.
+            lost += max(0, self._ledger.stats().pending - self.spooled)
         fates = [f"{_events(lost)} lost {when}"] if lost else []
         if kept:
             fates.append(f"{_events(kept)} kept in {self._config.spool} {when}")
         if fates:
-            why = trouble or "the server took too long"
-            _diagnostics.report("shutdown", f"{', '.join(fates)}: {why}")
+            ending = "the interpreter was going down" if sys.is_finalizing() else ""
+            why = trouble or ending or "the server took too long"
+            occasion = f"shutdown {when} {id(self)}"
+            _diagnostics.report(occasion, f"{', '.join(fates)}: {why}")
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -161,7 +161,8 @@ class Ledger:
         self._told[reason] = self._told.get(reason, 0) + count
 
     def _read(self) -> Tuple[Dict[str, int], int]:
-        held = self._adding.acquire(timeout=_READ_PATIENCE)
+        adding = self._adding  # a child that is forked in the midst has another
+        held = adding.acquire(timeout=_READ_PATIENCE)
         try:
             if held:
                 self._add_up()
@@ -170,18 +171,19 @@ class Ledger:
             sources = sum(source() for source in self._sources)
         finally:
             if held:
-                self._adding.release()
+                adding.release()
         return totals, totals.get("accepted", 0) + sources
 
     def _enter(self, *entry: Tuple[str, int]) -> None:
         self._entries.append(entry)
         # Whoever is adding up looks again after it lets go, so that an entry which
         # finds the ledger busy is not left lying.
-        while self._entries and self._adding.acquire(blocking=False):
+        adding = self._adding
+        while self._entries and adding.acquire(blocking=False):
             try:
                 self._add_up()
             finally:
-                self._adding.release()
+                adding.release()
         for news in tuple(self._waiting):
             news.put(None)
 

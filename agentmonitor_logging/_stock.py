@@ -155,9 +155,11 @@ class Stock:
         try:
             with _diagnostics.own_work():
                 self._on_error(error)
-        except Exception as raised:  # the application's own code
+        except BaseException as raised:  # the application's own code
             text = f"on_error raised {_diagnostics.describe(raised)}"
             _diagnostics.report("on_error", text)
+            if isinstance(raised, KeyboardInterrupt):
+                raise  # on a thread of the application, which closes us
 
 
 Step = Union[Batch, float]

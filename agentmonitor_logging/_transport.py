@@ -1,13 +1,11 @@
-"""One request and its answer: requests, under a deadline that really holds.
-
-The time-out of requests is one per socket operation; a server that drips a byte a
-second never meets it. Here each operation gets what is left of the whole request's
-time. What comes back is an `Outcome`, never an exception.
+"""One request and its answer: what comes back is an `Outcome`, never an exception.
 
 A transport belongs to one thread at a time and keeps one connection open.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 # The name look-up of a host imports this codec when first used; an import in our
 # thread could wait for a lock that a closing thread holds.
@@ -17,17 +15,16 @@ import http.client
 import os
 import socket
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import requests
-import requests.adapters
 import requests.utils
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+import urllib3.exceptions
 
-from ._answers import Answer, Outcome, Unreachable, outcome_of
+from ._answers import Answer, Outcome, Unreachable, outcome_of, printable
 from ._batch import Batch
 from ._config import Config, is_loopback
+from ._connections import Adapter, Wire
 from .exceptions import NetworkError
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -36,116 +33,17 @@ _COMPRESS_FROM = 1024
 """Smaller bodies do not get smaller."""
 _COMPRESSION_LEVEL = 1
 """Level 6 takes twice the time of level 1 to save a few per cent of JSON."""
-_LEAST_TIMEOUT = 0.001
 _BODY_SECONDS = 2.0
 """How long the body may take once the status is known: it adds a reason at most."""
-
-
-class Deadline:
-    """Hold the moment at which the request under way must be over."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.at = 0.0
-
-    def left(self) -> float:
-        """Return the seconds left; raise the time-out of sockets if there are none."""
-        left = self.at - self._clock()
-        if left <= 0:
-            raise socket.timeout("timed out")
-        return max(left, _LEAST_TIMEOUT)
-
-
-class _DeadlineSocket:
-    """Give each operation of a connected socket what is left until the deadline."""
-
-    def __init__(self, inner: Any, deadline: Deadline) -> None:
-        self._inner = inner
-        self._deadline = deadline
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def sendall(self, data: Any, *flags: int) -> None:
-        self._inner.settimeout(self._deadline.left())
-        self._inner.sendall(data, *flags)
-
-    def recv_into(self, *args: Any) -> Any:
-        self._inner.settimeout(self._deadline.left())
-        return self._inner.recv_into(*args)
-
-    def makefile(self, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        # http.client reads through this file, which must call our recv_into.
-        make: Any = socket.socket.makefile
-        return make(self, mode, *args, **kwargs)
-
-    @property
-    def _io_refs(self) -> Any:
-        return self._inner._io_refs
-
-    @_io_refs.setter
-    def _io_refs(self, count: int) -> None:
-        self._inner._io_refs = count
-
-    def _decref_socketios(self) -> None:
-        self._inner._decref_socketios()
-
-
-class _Response(http.client.HTTPResponse):
-    """Pass over every interim answer; the base does so with 100 only."""
-
-    def _read_status(self) -> Tuple[str, int, str]:
-        line = super()._read_status()  # type: ignore[misc]
-        while 101 < line[1] < 200:
-            http.client.parse_headers(self.fp)
-            line = super()._read_status()  # type: ignore[misc]
-        return line  # type: ignore[no-any-return]
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Make connections whose sockets know the deadline, and remember them."""
-
-    def __init__(self, deadline: Deadline, sockets: List[Any]) -> None:
-        self._pools = _pool_classes(deadline, sockets)
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-
-def _pool_classes(deadline: Deadline, sockets: List[Any]) -> Dict[str, Any]:
-    def wrapped(connection: Any) -> None:
-        del sockets[:]
-        sockets.append(connection.sock)
-        connection.sock = _DeadlineSocket(connection.sock, deadline)
-
-    class Plain(HTTPConnection):
-        response_class = _Response
-
-        def connect(self) -> None:
-            super().connect()
-            wrapped(self)
-
-    class Secure(HTTPSConnection):
-        response_class = _Response
-
-        def connect(self) -> None:
-            super().connect()
-            wrapped(self)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
+_SPARE_BODY_SECONDS = 0.2
+"""The same for a success, whose body only has to be out of the way."""
+_FAILURES = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+)
 
 
 class Transport:
@@ -155,20 +53,18 @@ class Transport:
         self, config: Config, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._config = config
-        self._clock = clock
         self._url = f"{config.api_url}/events/batch"
-        self._deadline = Deadline(clock)
-        self._sockets: List[Any] = []
+        self._wire = Wire(clock)
         self._session: Optional[requests.Session] = None
 
     def send(self, batch: Batch, timeout: float) -> Outcome:
         """Send *batch* and return what came of it, within *timeout* seconds."""
-        self._deadline.at = self._clock() + timeout
+        self._wire.begin(timeout)
         try:
-            return outcome_of(self._post(batch, timeout))
-        except (requests.RequestException, OSError, ValueError) as error:
+            return outcome_of(self._answer(batch))
+        except _FAILURES as error:
             self.close()
-            return Unreachable(NetworkError(_reason(error, self._url, timeout)))
+            return Unreachable(NetworkError(self._reason(error, timeout)))
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
@@ -183,19 +79,29 @@ class Transport:
         by the server as the parent's.
         """
         self._session = None
-        while self._sockets:
-            descriptor = self._sockets.pop().detach()
+        while self._wire.sockets:
+            descriptor = self._wire.sockets.pop().detach()
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def _post(self, batch: Batch, timeout: float) -> Answer:
+    def _answer(self, batch: Batch) -> Answer:
+        try:
+            return self._post(batch)
+        except _FAILURES:
+            if not self._wire.stale:
+                raise
+        # An idempotency key makes this safe, as it does for the clients of Go.
+        self.close()
+        return self._post(batch)
+
+    def _post(self, batch: Batch) -> Answer:
         body, headers = self._encoded(batch)
         session = self._open_session()
         response = session.post(
             self._url,
             data=body,
             headers=headers,
-            timeout=timeout,
+            timeout=self._wire.left(),
             allow_redirects=False,
             stream=True,
         )
@@ -203,21 +109,31 @@ class Transport:
 
     def _read(self, response: requests.Response) -> Answer:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        self._deadline.at = min(self._deadline.at, self._clock() + _BODY_SECONDS)
-        try:
-            body = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
-            whole = len(body) < MAX_ANSWER_BYTES
-        except Exception:  # torn, endless or garbled: the status counts
-            body, whole = b"", False
+        spare = 200 <= response.status_code < 300
+        self._wire.hurry(_SPARE_BODY_SECONDS if spare else _BODY_SECONDS)
+        body, whole = b"", False
+        if not spare or _ends(headers):
+            with contextlib.suppress(Exception):  # torn or garbled: the status counts
+                body = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
+                whole = len(body) < MAX_ANSWER_BYTES
         if not whole:
             # Only a connection that was read to the end can carry another request.
             response.close()
             self.close()
-        return Answer(response.status_code, headers, self._masked(body))
+        return Answer(response.status_code, headers, body, self._masked)
 
-    def _masked(self, body: bytes) -> bytes:
+    def _masked(self, text: str) -> str:
         # A server may quote our header back, and answers end up in log lines.
-        return body.replace(self._config.api_key.reveal().encode("ascii"), b"***")
+        return text.replace(self._config.api_key.reveal(), "***")
+
+    def _reason(self, error: Exception, timeout: float) -> str:
+        """Say in a line why there was no answer; urllib3's chain says it in five."""
+        timeouts = (requests.Timeout, socket.timeout)
+        if isinstance(error, timeouts) or "timed out" in str(error):
+            return f"no answer from {self._url} within {timeout:g} s"
+        cause = _innermost(error)
+        said = printable(self._masked(str(cause))[:200])
+        return f"cannot reach {self._url}: {type(cause).__name__}: {said}"
 
     def _encoded(self, batch: Batch) -> Tuple[bytes, Mapping[str, str]]:
         body = batch.body()
@@ -229,13 +145,16 @@ class Transport:
 
     def _open_session(self) -> requests.Session:
         if self._session is None:
-            self._session = _session(self._config, self._deadline, self._sockets)
+            self._session = _session(self._config, self._wire)
         return self._session
 
 
-def _session(
-    config: Config, deadline: Deadline, sockets: List[Any]
-) -> requests.Session:
+def _ends(headers: Mapping[str, str]) -> bool:
+    """Tell whether the end of the body shows before the connection ends."""
+    return "content-length" in headers or "transfer-encoding" in headers
+
+
+def _session(config: Config, wire: Wire) -> requests.Session:
     session = requests.Session()
     # Proxies and CA bundle are read from the environment once, here: requests would
     # look them up for each request, and send what it finds in ~/.netrc besides.
@@ -252,7 +171,7 @@ def _session(
             "User-Agent": "agentmonitor-logging",
         }
     )
-    adapter = _Adapter(deadline, sockets)
+    adapter = Adapter(wire)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -270,17 +189,12 @@ def _ca_bundle() -> Any:
     return True
 
 
-def _reason(error: Exception, url: str, timeout: float) -> str:
-    """Say in a line why there was no answer; the chain of urllib3 says it in five."""
-    timeouts = (requests.Timeout, socket.timeout)
-    if isinstance(error, timeouts) or "timed out" in str(error):
-        return f"no answer from {url} within {timeout:g} s"
-    cause: BaseException = error
-    seen = {id(cause)}
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first cause of *error*."""
+    seen = {id(error)}
     while True:
-        inner = cause.__cause__ or cause.__context__
+        inner = error.__cause__ or error.__context__
         if inner is None or id(inner) in seen or isinstance(inner, TypeError):
-            break
+            return error
         seen.add(id(inner))
-        cause = inner
-    return f"cannot reach {url}: {type(cause).__name__}: {str(cause)[:200]}"
+        error = inner

@@ -325,6 +325,12 @@ def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     return found
 
 
+@pytest.fixture
+def this_interpreter() -> Interpreter:
+    """Run the test under the version that runs the suite, and what else it has."""
+    return Interpreter(_RUNNING, sys.executable)
+
+
 def _selected(session: pytest.Session) -> List[str]:
     specs = [getattr(item, "callspec", None) for item in session.items]
     versions = [spec.params.get("interpreter") for spec in specs if spec is not None]

@@ -17,14 +17,18 @@ _spotting _spool_files
 _spool_segment
 _spool
 _config _stats _diagnostics _raised
+_sigterm
+_copier _foreign
 context
 _snapshot
 _capture _arguments _rendering
 _encoding
 events redaction sampling
-_batch _pacing _answers _queue _process _loss
-_buffer _transport
+_batch _pacing _answers _connections _queue _process _loss
+_buffer _transport _spilled
 _delivery
+_stock
+_keeper
 _sender
 _echo _pickling
 _handler formatter

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-import textwrap
-import threading
-from typing import Any, Callable, Dict, List
+from typing import Callable, Dict
 
 import pytest
 
 from interpreters import Interpreter, Outcome, assert_clean, interpreter, run
-from servers import DEADLINE, Exchange, Reply, ScriptedServer, closed_port
-
-SETUP = """
-import atexit, logging, os, signal, sys, threading, time
-from forms import CONFIGURED
-
-form, url = sys.argv[1:]
-log = logging.getLogger("agent")
-
-def say(count, start=0):
-    for number in range(start, start + count):
-        log.info("event %d", number)
-"""
+from leaving import (
+    GRACE,
+    ILLS,
+    SETUP,
+    assert_delivered_once,
+    examine_together,
+    ill_urls,
+    lines_about_losses,
+    run_form,
+    seconds_to_leave,
+)
+from servers import ScriptedServer, closed_port
 
 ENDINGS: Dict[str, str] = {
     "main returns": """
@@ -76,6 +73,48 @@ ENDINGS: Dict[str, str] = {
         logging.shutdown()
         say(1, start=2)
     """,
+    "a finaliser before and after": """
+        import weakref
+        class Owner: pass
+        owner = Owner()
+        weakref.finalize(owner, say, 1)
+        CONFIGURED[form](url)
+        weakref.finalize(owner, say, 1, start=1)
+        say(1, start=2)
+    """,
+    "an event loop is cancelled": """
+        import asyncio
+        async def forever():
+            try:
+                await asyncio.sleep(20)
+            finally:
+                say(1, start=1)
+        async def main():
+            asyncio.ensure_future(forever())
+            await asyncio.sleep(0)
+            say(1)
+        CONFIGURED[form](url)
+        asyncio.run(main())
+        say(1, start=2)
+    """,
+    "a thread exits after main": """
+        CONFIGURED[form](url)
+        def last_words():
+            threading.main_thread().join()
+            say(2, start=1)
+            sys.exit(3)
+        threading.Thread(target=last_words).start()
+        say(1)
+        sys.exit(0)
+    """,
+    "as a module": """
+        import runpy
+        if __name__ == "__main__":
+            runpy.run_path(__file__, run_name="again")
+        else:
+            CONFIGURED[form](url)
+            say(3)
+    """,
 }
 """Endings that differ in when the events are logged; all of them leave quietly."""
 
@@ -84,15 +123,6 @@ import atexit
 atexit.register(lambda: say(2, start=1))
 """
 """A callback registered before anybody imports logging runs after logging.shutdown."""
-
-
-def run_form(interpreter: Interpreter, ending: str, form: str, url: str) -> Outcome:
-    return run(interpreter, SETUP + textwrap.dedent(ending), form, url)
-
-
-def assert_delivered_once(server: ScriptedServer, count: int) -> None:
-    assert sorted(f"event {n}" for n in range(count)) == sorted(server.messages())
-    assert count == len(server.event_ids)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -157,6 +187,87 @@ def test_an_unhandled_exception_stays_the_programs_own(
     assert_delivered_once(server, 3)
 
 
+def test_a_hook_that_logs_the_exception_is_heard(
+    interpreter: Interpreter, server: ScriptedServer
+) -> None:
+    """sys.excepthook may log what ends the program."""
+    ending = """
+CONFIGURED[form](url)
+sys.excepthook = lambda *error: log.error("event 2", exc_info=error)
+say(2)
+raise LookupError
+"""
+    outcome = run_form(interpreter, ending, "single", server.url)
+
+    assert_clean(outcome, returncode=1)
+    assert_delivered_once(server, 3)
+
+
+def test_an_exit_ends_what_it_is_in(
+    interpreter: Interpreter, server: ScriptedServer
+) -> None:
+    """sys.exit inside of an event and of a decorated generator's loop: both arrive."""
+    ending = """
+import agentmonitor_logging
+CONFIGURED[form](url)
+
+@agentmonitor_logging.log_agent_call(logger="agent")
+def numbers():
+    yield 1
+    yield 2
+
+with agentmonitor_logging.agent_event("leaving", logger="agent"):
+    for number in numbers():
+        sys.exit(3)
+"""
+    outcome = run_form(interpreter, ending, "single", server.url)
+
+    assert_clean(outcome, returncode=3)
+    assert "" == outcome.stderr
+    assert 2 == len(server.stored) == len(server.event_ids)
+
+
+TOO_LATE: Dict[str, str] = {
+    "a finaliser": """
+import builtins
+class Garbage:
+    def __del__(self):
+        log.info("last words")
+builtins.kept = Garbage()
+""",
+    "an open generator": """
+import agentmonitor_logging
+@agentmonitor_logging.log_agent_call(logger="agent")
+def numbers():
+    yield 1
+kept = numbers()
+next(kept)
+""",
+}
+"""What logs when the interpreter takes everything down, and no import works."""
+
+
+@pytest.mark.parametrize("form", ["single", "alone"])
+def test_what_comes_too_late_neither_hangs_nor_goes_unsaid(
+    interpreter: Interpreter, serve: Callable[..., ScriptedServer], form: str
+) -> None:
+    """What is logged while modules are torn down cannot be sent: one line says so."""
+
+    def case(script: str) -> Callable[[], None]:
+        def examine() -> None:
+            server = serve()
+            whole = "CONFIGURED[form](url)\nsay(3)\n" + script
+            outcome = run_form(interpreter, whole, form, server.url)
+            assert_clean(outcome)
+            assert_delivered_once(server, 3)
+            (line,) = outcome.stderr.splitlines()
+            assert "1 event lost at exit" in line
+
+        return examine
+
+    examine_together({name: case(script) for name, script in TOO_LATE.items()})
+
+
 CTRL_C = """
 signal.signal(signal.SIGINT, signal.default_int_handler)
 CONFIGURED[form](url)
@@ -195,25 +306,6 @@ def test_a_missing_stderr_does_not_matter(
 # -- a server that does not answer -----------------------------------------------------
 
 
-def hang(exchange: Exchange) -> None:
-    exchange.hang()
-
-
-def drip(exchange: Exchange) -> None:
-    exchange.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", pause=1.0)
-
-
-ILLS: Dict[str, Callable[[Request], Any]] = {
-    "hangs": lambda request: hang,
-    "drips": lambda request: drip,
-    "always 503": lambda request: 503,
-    "always 401": lambda request: 401,
-    "always 503, retry later": lambda request: Reply(503, Retry_After="60"),
-}
-
-GRACE = 0.5
-"""Seconds beyond shutdown_timeout that a process may take to end."""
-
 LEAVING = """
 CONFIGURED[form](url, shutdown_timeout=1.0, flush_interval=0.2)
 say({before})
@@ -224,47 +316,12 @@ print(time.time(), flush=True)
 """
 
 
-def seconds_to_leave(outcome: Outcome) -> float:
-    return outcome.ended_at - float(outcome.stdout.split()[0])
-
-
-def lines_about_losses(outcome: Outcome) -> List[str]:
-    return [line for line in outcome.stderr.splitlines() if " lost" in line]
-
-
 def assert_left_in_time(outcome: Outcome, count: int) -> None:
     assert_clean(outcome)
     assert seconds_to_leave(outcome) < 1.0 + GRACE
     lines = lines_about_losses(outcome)
     assert 1 == len(lines), outcome
     assert re.search(rf"\b{count} events lost at exit", lines[0]), lines
-
-
-def examine_together(cases: Dict[str, Callable[[], None]]) -> None:
-    """Run *cases* at once: they are slow, and nobody is busy."""
-    failed: List[BaseException] = []
-
-    def attempt(name: str, case: Callable[[], None]) -> None:
-        try:
-            case()
-        except BaseException as error:
-            failed.append(AssertionError(f"{name}: {error}"))
-
-    threads = [threading.Thread(target=attempt, args=item) for item in cases.items()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(2 * DEADLINE)
-    if failed:
-        raise failed[0]
-
-
-@pytest.fixture
-def ill_urls(serve: Callable[..., ScriptedServer]) -> Dict[str, str]:
-    """Return a URL for each way not to answer."""
-    urls = {name: serve(rule=rule).url for name, rule in ILLS.items()}
-    urls["refuses connections"] = f"http://127.0.0.1:{closed_port()}"
-    return urls
 
 
 def test_the_end_is_bounded_whatever_the_server_does(
@@ -280,6 +337,31 @@ def test_the_end_is_bounded_whatever_the_server_does(
         )
 
     examine_together({name: case(url) for name, url in ill_urls.items()})
+
+
+def test_no_patience_is_no_wait(
+    interpreter: Interpreter, ill_urls: Dict[str, str]
+) -> None:
+    """With shutdown_timeout=0 a process ends at once, and says what that costs."""
+    ending = """
+CONFIGURED[form](url, shutdown_timeout=0)
+say(7)
+print(time.time(), flush=True)
+"""
+
+    def case(url: str) -> Callable[[], None]:
+        def examine() -> None:
+            outcome = run_form(interpreter, ending, "single", url)
+            assert_clean(outcome)
+            assert seconds_to_leave(outcome) < GRACE
+            (line,) = lines_about_losses(outcome)
+            # One may be in the hands of the listener.
+            assert re.search(r"\b[67] events lost at exit", line), line
+
+        return examine
+
+    some = ("hangs", "refuses connections")
+    examine_together({name: case(ill_urls[name]) for name in some})
 
 
 def test_the_end_is_bounded_while_a_request_is_under_way(
@@ -329,6 +411,31 @@ print(time.time(), flush=True)
     assert_clean(outcome)
     assert seconds_to_leave(outcome) < 1.0 + GRACE
     assert lines_about_losses(outcome)
+
+
+def test_each_handler_and_each_occasion_tells_its_loss(
+    interpreter: Interpreter,
+) -> None:
+    """What one handler lost, or lost when it was closed, hides no other loss at exit."""
+    ending = """
+import agentmonitor_logging
+for name, count in (("one", 2), ("two", 3)):
+    handler = agentmonitor_logging.configure(
+        logger="agent." + name, api_key="k" * 40, agent_id="bot", api_url=url,
+        shutdown_timeout=0.2,
+    )
+    for _ in range(count):
+        logging.getLogger("agent." + name).info("event")
+handler.close()
+for _ in range(4):
+    logging.getLogger("agent.two").info("event")
+"""
+    url = f"http://127.0.0.1:{closed_port()}"
+    outcome = run_form(interpreter, ending, "single", url)
+
+    assert_clean(outcome)
+    lost = [int(line.split()[1]) for line in lines_about_losses(outcome)]
+    assert [2, 3, 4] == sorted(lost), outcome
 
 
 def test_what_the_root_logger_ships_is_told_on_stderr_too(

@@ -520,3 +520,230 @@ def a_record_is_left_as_it_was(server: Any, form: str) -> None:
     assert after["input_data"] is payload
     delivered(server)
     assert "a word and a 7>" in server.messages()[0]
+
+
+# -- the application's own code, in the middle of ours ---------------------------------
+
+
+def shutdown_everything() -> None:
+    agentmonitor_logging.shutdown(2.0)
+
+
+def log_more() -> None:
+    log.warning("logged by the application")
+
+
+def leave() -> None:
+    sys.exit(3)
+
+
+def flush_with_patience() -> None:
+    agentmonitor_logging.flush(0.3)
+
+
+def close_logging() -> None:
+    logging.shutdown()
+
+
+def configure_anew() -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+
+
+MEDDLING = {
+    "shutdown": shutdown_everything,
+    "log": log_more,
+    "exit": leave,
+    "flush": flush_with_patience,
+    "logging.shutdown": close_logging,
+    "dictConfig": configure_anew,
+}
+"""What an application may do in a function that we call."""
+
+
+@laws.law_for_each([(what, form) for what in MEDDLING for form in ("single", "alone")])
+def on_error_may_do_anything(server: Any, case: Any) -> None:
+    """Whatever on_error does, the events arrive and the application sees nothing."""
+    what, form = case
+    server.script[:] = [503]
+    told = threading.Event()
+
+    def meddle(error: Exception) -> None:
+        told.set()
+        MEDDLING[what]()
+
+    handler = configure(server, form, on_error=meddle, retry_attempts=0)
+    began = time.monotonic()
+    log.info("event 0")
+    assert told.wait(DEADLINE)
+    log.info("event 1")
+    # dictConfig took the handler off the logger, perhaps before the second event.
+    expected = 1 if what == "dictConfig" else 2
+    server.wait_stored(expected)
+    assert handler.flush(DEADLINE)
+
+    assert time.monotonic() - began < DEADLOCKED
+    assert {"event 0", "event 1"} >= set(server.messages())
+    assert len(server.stored) == len(server.event_ids) == handler.stats().delivered
+    del _swallowed()[:]
+
+
+@laws.law_for_each([(what, form) for what in MEDDLING for form in ("single", "alone")])
+def a_redactor_may_do_anything(server: Any, case: Any) -> None:
+    """Whatever a redactor does in the middle of a conversion, nothing hangs; its event
+    arrives, or is counted as lost where the redactor ended its thread."""
+    what, form = case
+    done: List[int] = []
+
+    def meddle(event: Any) -> Any:
+        if not done:
+            done.append(1)
+            MEDDLING[what]()
+        return event
+
+    handler = configure(server, form, redactor=meddle)
+    began = time.monotonic()
+    try:
+        log.info("event 0")
+    except SystemExit:
+        assert (what, form) == ("exit", "alone")
+    log.info("event 1")
+    assert handler.flush(DEADLINE)
+
+    assert time.monotonic() - began < DEADLOCKED
+    stats = handler.stats()
+    assert stats.accepted == stats.delivered + sum(stats.lost.values())
+    assert "event 1" in server.messages() or what == "dictConfig"
+    assert len(server.stored) == len(server.event_ids) == stats.delivered
+    del _swallowed()[:]
+
+
+def _swallowed() -> List[str]:
+    from agentmonitor_logging import _diagnostics
+
+    return _diagnostics.swallowed
+
+
+@laws.law_for_each(["single", "alone"])
+def a_filter_may_log(server: Any, form: str) -> None:
+    """A filter of the handler that logs through the same logger ends in no loop."""
+    handler = configure(server, form)
+    depth: List[int] = []
+
+    class Chatty(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            if len(depth) < 3:
+                depth.append(1)
+                log.info("filtered %s", record.getMessage())
+            return True
+
+    handler.addFilter(Chatty())
+    log.info("event")
+
+    messages = delivered(server)
+    assert 1 == messages.count("event")
+    assert len(messages) == len(server.event_ids)
+
+
+@laws.law_for_each(["single", "alone"])
+def a_factory_that_raises_harms_nobody_else(server: Any, form: str) -> None:
+    """An error of the application's record factory is the application's own, and what
+    we say of ourselves then is not a reason to end a thread."""
+    configure(server, form, retry_attempts=0)
+    server.script[:] = [503]
+    before = logging.getLogRecordFactory()
+
+    class Special(logging.LogRecord):
+        pass
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        if threading.current_thread() is not threading.main_thread():
+            raise LookupError("of the factory")
+        return Special(*args, **kwargs)
+
+    logging.setLogRecordFactory(factory)
+    try:
+        log.info("event 0")
+        server.wait_requests(1)
+        log.info("event 1")
+        messages = delivered(server)
+    finally:
+        logging.setLogRecordFactory(before)
+
+    assert ["event 0", "event 1"] == sorted(messages)
+
+
+@laws.law_for_each(["single", "pair", "alone"])
+def a_flush_may_be_asked_for_anywhere(server: Any, form: str) -> None:
+    """flush() in a signal handler and in a running event loop returns in time."""
+    import asyncio
+
+    configure(server, form)
+    results: List[Any] = []
+    seconds: List[float] = []
+
+    def on_alarm(*_: Any) -> None:
+        began = time.monotonic()
+        agentmonitor_logging.flush(0.5)
+        seconds.append(time.monotonic() - began)
+
+    if hasattr(signal, "setitimer"):
+        before = signal.signal(signal.SIGALRM, on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        until = time.monotonic() + DEADLINE
+        try:
+            while not seconds and time.monotonic() < until:
+                log.info("event")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        # Attached directly, it may interrupt the very put that it would wait for.
+        assert seconds[0] < PATIENCE
+
+    async def main() -> None:
+        log.info("in a loop")
+        results.append(agentmonitor_logging.flush(2.0))
+        log.info("in a loop")
+        results.append(await agentmonitor_logging.aflush(2.0))
+
+    asyncio.run(main())
+
+    assert all(results), results
+    assert 2 == server.messages().count("in a loop")
+
+
+@laws.law_for_each(["single", "pair", "alone"])
+def a_handler_taken_off_delivers_what_it_has(server: Any, form: str) -> None:
+    """removeHandler loses nothing of what was logged before it."""
+    handler = configure(server, form)
+    for number in range(50):
+        log.info("event %d", number)
+    log.removeHandler(handler)
+    log.info("not for us")
+
+    assert handler.flush(DEADLINE)
+    assert 50 == len(server.event_ids)
+    assert "not for us" not in server.messages()
+
+
+@laws.law
+def a_disabled_logging_is_respected(server: Any) -> None:
+    """logging.disable silences us as everybody, whatever class the logger is of."""
+
+    class Special(logging.Logger):
+        pass
+
+    configure(server)
+    logging.setLoggerClass(Special)
+    try:
+        special = logging.getLogger("agent.special")
+    finally:
+        logging.setLoggerClass(logging.Logger)
+    assert isinstance(special, Special)
+    special.info("event 0")
+    logging.disable(logging.INFO)
+    special.info("event 1")
+    log.info("event 2")
+    logging.disable(logging.NOTSET)
+    log.info("event 3")
+
+    assert ["event 0", "event 3"] == delivered(server)
