@@ -9,8 +9,8 @@ Producers only log, consumers only handle records; they meet in one `LogRecord`.
     collector   a place to send to, on one machine (extra "collector")
     exceptions  the tree of errors                cli, demo   the command `agentmonitor`
 
-Modules with an underscore are the machine room; _snapshot, _queue, _delivery and
-_sender are the stations of a record on its way.
+Modules with an underscore are the machine room; _snapshot, _queue, _stock, _delivery
+and _sender are the stations of a record on its way, _keeper and _spool* the one on disk.
 """
 
 from __future__ import annotations

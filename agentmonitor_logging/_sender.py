@@ -119,6 +119,7 @@ class Sender:
         self._deadline = NEVER
         self._stopping = False
         self._resigned = False
+        self._told_of = -1
 
     def __repr__(self) -> str:
         return f"<Sender {self._stock!r}>"
@@ -213,8 +214,9 @@ class Sender:
         """
         with self._stock.lock:
             worker = self._worker
-            if self._resigned and not self._stock.delivery.in_flight:
-                return
+            flying = self._stock.delivery.in_flight > 0
+            if self._resigned and not (flying and _process.is_exiting()):
+                return  # what was given up is not waited for a second time
         self._deadline = deadline
         self._stock.delivery.pacing.succeeded()
         helped = worker is not None and worker.is_alive() and not _is_current(worker)
@@ -257,10 +259,17 @@ class Sender:
             kept = delivery.spooled
             trouble = delivery.trouble
         self._resigned = True
+        self._signal.put(None)
         lost = queued + sum(count for _, count in effects[-1].lost)
         if in_flight:
             # What a listener is just converting ends with the process, too.
             lost += max(0, self._ledger.stats().pending - self.spooled)
+        self._tell_end(when, lost, kept, trouble)
+
+    def _tell_end(self, when: str, lost: int, kept: int, trouble: str) -> None:
+        if kept and not lost and self._told_of == self._ledger.mark():
+            return  # it was told of before, and nothing has come in since
+        self._told_of = self._ledger.mark()
         fates = [f"{_events(lost)} lost {when}"] if lost else []
         if kept:
             fates.append(f"{_events(kept)} kept in {self._config.spool} {when}")
