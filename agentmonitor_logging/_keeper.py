@@ -102,6 +102,10 @@ class Keeper:
         """Tell whether dead processes may have left more than was adopted by now."""
         return self._clock() >= self._adopt_at
 
+    def look_anew(self) -> None:
+        """Look at what other processes left with the next work, whenever that is."""
+        self._adopt_at = float("-inf")
+
     def fill_up(self) -> None:
         """Have more events in memory, if there are more and memory has few."""
         delivery = self._stock.delivery
@@ -156,10 +160,13 @@ class Keeper:
     # -- the work --------------------------------------------------------------------
 
     def _run(self) -> None:
-        with _diagnostics.own_work():
-            while not self._left():
-                self._incoming.wait(self._patience())
-                self.work()
+        try:
+            with _diagnostics.own_work():
+                while not self._left():
+                    self._incoming.wait(self._patience())
+                    self.work()
+        except BaseException as error:  # such as MemoryError; the next start helps
+            _diagnostics.note_swallowed(error, "the spool's thread")
 
     def _left(self) -> bool:
         with self._stock.lock:

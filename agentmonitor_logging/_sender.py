@@ -163,7 +163,10 @@ class Sender:
         Waits until the monotonic *deadline* for another thread that does so.
         """
         if self._keeper is not None:
-            self._keeper.work(max(0.0, deadline - self._clock()))
+            patience = max(0.0, deadline - self._clock())
+            if patience:
+                self._keeper.look_anew()
+            self._keeper.work(patience)
 
     def hurry(self) -> None:
         """Let all that is accepted by now be due, one request despite a back-off."""
@@ -221,7 +224,7 @@ class Sender:
         self._stock.delivery.pacing.succeeded()
         helped = worker is not None and worker.is_alive() and not _is_current(worker)
         if helped or self.held():
-            self.adopt()
+            self.adopt(min(deadline, self._clock() + _DISK_PATIENCE))
         more = True
         while more:
             self.hurry()
@@ -296,16 +299,25 @@ class Sender:
     # -- the threads -----------------------------------------------------------------
 
     def _work(self) -> None:
-        with _diagnostics.own_work():
-            while True:
-                step = self._next()
-                if isinstance(step, Batch):
-                    self._send(step)
-                elif self._left():
-                    break
-                else:
-                    self._sleep(step)
+        try:
+            with _diagnostics.own_work():
+                self._work_until_left()
+        except BaseException as error:  # such as MemoryError
+            _diagnostics.note_swallowed(error, "the sender's thread")
+            with self._stock.lock:
+                # The next record starts another.
+                self._worker = None
         self.close()
+
+    def _work_until_left(self) -> None:
+        while True:
+            step = self._next()
+            if isinstance(step, Batch):
+                self._send(step)
+            elif self._left():
+                return
+            else:
+                self._sleep(step)
 
     def _left(self) -> bool:
         """Leave if that is wanted, so that `start` knows it needs a new worker."""

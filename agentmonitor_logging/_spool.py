@@ -124,7 +124,7 @@ class Spool:
         self._last_name = 0
         self._retry_at = float("-inf")
         self._trouble = ""
-        self._news: List[str] = []
+        self._news: List[Tuple[str, str]] = []
         self._told: Set[str] = set()
 
     def __repr__(self) -> str:
@@ -132,13 +132,16 @@ class Spool:
 
     # -- what others call ----------------------------------------------------------
 
-    def add(self, events: Sequence[bytes]) -> Added:
+    def add(self, events: Sequence[bytes], *, last_chance: bool = False) -> Added:
         """Write *events*, all of them or none, and tell what had to make room.
 
-        A process that is killed meanwhile may leave the first of them.
+        A process that is killed meanwhile may leave the first of them. A disk that
+        took nothing is left alone for a while, unless this is the *last_chance*.
         """
         if not events:
             return Added([], [])
+        if last_chance:
+            self._retry_at = float("-inf")
         return self._safely(lambda: self._add(events), Added(None, []))
 
     def remove(self, ids: Iterable[int]) -> None:
@@ -209,19 +212,20 @@ class Spool:
             result = otherwise  # no directory, nothing in it
         except Exception as error:
             if not self._trouble:
-                self._say(f"{self._directory}: {_reason(error)}")
+                self._say("spool", f"{self._directory}: {_reason(error)}")
             result = otherwise
         finally:
             news, self._news = self._news, []
             self._lock.release()
-        for text in news:
-            self._report("spool", text)
+        for problem, text in news:
+            self._report(problem, text)
         return result
 
-    def _say(self, text: str) -> None:
+    def _say(self, problem: str, text: str) -> None:
+        """Have *text* reported, once; *problem* says what it must not flood."""
         if text not in self._told:
             self._told.add(text)
-            self._news.append(text)
+            self._news.append((problem, text))
 
     # -- adding ----------------------------------------------------------------------
 
@@ -249,15 +253,16 @@ class Spool:
     def _fail(self, error: Exception) -> None:
         if self._trouble != _reason(error):
             self._trouble = _reason(error)
-            self._news.append(
+            text = (
                 f"{self._directory} takes no events ({self._trouble}); "
                 "delivery goes on from memory"
             )
+            self._news.append(("spool", text))
 
     def _assure_owner(self) -> None:
         if self._owner is not None and not self._owner.holds():
             # The caller still has what was in it.
-            self._say(f"{self._directory} has vanished, and is made anew")
+            self._say("spool gone", f"{self._directory} vanished, and is made anew")
             self._let_go()
         if self._owner is not None:
             self._assure_file()
@@ -361,7 +366,8 @@ class Spool:
     def _survey(self) -> files.Listing:
         found = files.survey(self._directory)
         if found.strangers:
-            self._say(f"{self._directory} has files of others, which are left alone")
+            text = f"{self._directory} has files of others, which are left alone"
+            self._say("spool strangers", text)
         return found
 
     # -- removing --------------------------------------------------------------------
@@ -390,7 +396,8 @@ class Spool:
             else:
                 self._discard(segment)
         except OSError as error:
-            self._say(f"{self._directory} keeps delivered events: {_reason(error)}")
+            text = f"{self._directory} keeps delivered events: {_reason(error)}"
+            self._say("spool strikes", text)
 
     def _strike(self, segment: Segment, offsets: Iterable[int]) -> None:
         if self._file is not None and self._file.path == segment.path:
@@ -406,7 +413,8 @@ class Spool:
                 self._file.clear()
             elif segment.damaged:
                 aside = files.set_aside(segment.path)
-                self._say(f"{self._directory}: a damaged file is now {aside}")
+                text = f"{self._directory}: a damaged file is now {aside}"
+                self._say("spool set aside", text)
             else:
                 unlink(segment.path)
         except FileNotFoundError:
@@ -453,7 +461,8 @@ class Spool:
         try:
             claim = Ownership.take(self._directory, name)
         except OSError as error:
-            self._say(f"{self._directory}: cannot adopt from {name}: {_reason(error)}")
+            text = f"{self._directory}: cannot adopt from {name}: {_reason(error)}"
+            self._say("spool adopts", text)
             return False
         if claim is not None:
             self._claims[name] = claim
@@ -465,10 +474,12 @@ class Spool:
         try:
             frames, damaged = files.scan(files.read_segment(path))
         except files.NotASegmentError:
-            self._say(f"{self._directory}: {name} is no file of a spool")
+            text = f"{self._directory}: {name} is no file of a spool"
+            self._say("spool damage", text)
             frames, damaged = [], True
         except OSError as error:
-            self._say(f"{self._directory}: cannot read {name}: {_reason(error)}")
+            text = f"{self._directory}: cannot read {name}: {_reason(error)}"
+            self._say("spool reads", text)
             self._release_claims()
             return []
         return self._know(path, [one for one in frames if one.waits], damaged=damaged)
@@ -477,7 +488,8 @@ class Spool:
         self, path: Path, frames: Sequence[files.Frame], *, damaged: bool
     ) -> List[Tuple[int, bytes]]:
         if damaged and frames:
-            self._say(f"{path} is damaged; {len(frames)} events in it are sound")
+            text = f"{path} is damaged; {len(frames)} events in it are sound"
+            self._say("spool damage", text)
         segment = Segment(path, self._next_id, damaged=damaged)
         self._segments.append(segment)
         for one in frames:
@@ -527,7 +539,8 @@ class Spool:
             return files.read_segment(segment.path)
         except (OSError, files.NotASegmentError) as error:
             name = segment.path.name
-            self._say(f"{self._directory}: cannot read {name}: {_reason(error)}")
+            text = f"{self._directory}: cannot read {name}: {_reason(error)}"
+            self._say("spool reads", text)
             return b""
 
     def _count(self) -> int:
@@ -556,6 +569,7 @@ class Spool:
         return tally
 
     def _close(self) -> None:
+        self._remove_done()
         file = self._file
         if file is not None and not file.size:
             self._close_file()

@@ -54,7 +54,7 @@ class Opened:
         return self._spools[-1]
 
     def _report(self, problem: str, text: str) -> None:
-        assert problem == "spool"
+        assert problem.startswith("spool")
         self.reports.append(text)
 
     def left_by_the_dead(self, *events: bytes) -> None:
@@ -590,6 +590,52 @@ assert spool.add([b"4"]).ids is not None
 spool.remove(first)
 print(len(told), *[body.decode() for body in spool.bodies()])
 """
+
+
+@posix
+def test_the_last_chance_is_not_left_out(opened: Opened) -> None:
+    """A disk that took nothing a moment ago is asked once more where nothing follows."""
+    opened.path.parent.mkdir(exist_ok=True)
+    opened.path.write_text("in the way")
+    spool = opened()
+    assert spool.add([b"1"]).ids is None
+    opened.path.unlink()
+    assert spool.add([b"2"]).ids is None
+    assert spool.add([b"3"], last_chance=True).ids is not None
+
+    assert list(spool.bodies()) == [b"3"]
+
+
+def test_what_was_to_be_removed_is_removed_at_the_close(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a slow disk was too busy to strike out, a close catches up with it."""
+    monkeypatch.setattr("agentmonitor_logging._spool._PATIENCE", 0.01)
+    spool = opened()
+    ids = spool.add([b"1", b"2"]).ids
+    assert ids is not None
+    with spool._lock:
+        spool.remove(ids[:1])
+    spool.close()
+
+    assert bodies(opened().adopt(10)) == [b"2"]
+
+
+def test_each_kind_of_trouble_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    """What limits the lines about one must not hide the line about another."""
+    reports: List[Tuple[str, str]] = []
+    spool = Spool(str(tmp_path), MIB, report=lambda *it: reports.append(it))
+    left = Spool(str(tmp_path), MIB, report=lambda *it: None)
+    left.add([b"1", b"2"])
+    left.close()
+    (segment,) = tmp_path.glob("*.events")
+    data = bytearray(segment.read_bytes())
+    data[-1] ^= 1
+    segment.write_bytes(data)
+    spool.remove([id_ for id_, _ in spool.adopt(10)])
+    spool.close()
+
+    assert ["spool damage", "spool set aside"] == [problem for problem, _ in reports]
 
 
 @posix
