@@ -25,7 +25,7 @@ from typing import (
 
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._raised import ErrorText
-from agentmonitor_logging._snapshot import Snapshot, snapshot
+from agentmonitor_logging._snapshot import Snapshot, are_shared, has_long, snapshot
 from agentmonitor_logging.context import (
     Span,
     bound_fields,
@@ -46,8 +46,6 @@ T = TypeVar("T")
 AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
 """What an event may be logged through."""
 
-_LISTS = frozenset((list, tuple, set, frozenset))
-_SCALARS = frozenset((bool, int, float, complex, str, bytes))
 _FORMATTED = frozenset(("message", "asctime"))
 _FRAMES_NEEDED: Any = str
 for _ in range(60 if sys.version_info < (3, 10) else 0):
@@ -107,9 +105,13 @@ def _report(error: Exception, where: str) -> None:
 
 def copied(fields: Dict[str, Any]) -> Snapshot:
     """Copy *fields*; most hold nothing that can change."""
-    if _SCALARS.issuperset(map(type, fields.values())):
+    values = fields.values()
+    if are_shared(values) and not has_long(values):
         return Snapshot(fields)
-    return Snapshot(snapshot(fields))
+    copy = snapshot(fields)
+    if type(copy) is not dict:  # one of them cannot be copied beside the others
+        copy = {name: snapshot(value) for name, value in fields.items()}
+    return Snapshot(copy)
 
 
 def as_object(value: Any) -> Any:
@@ -118,13 +120,16 @@ def as_object(value: Any) -> Any:
     Objects of other people's types stay references; what they become is decided
     where they are converted.
     """
-    if type(value) in _SCALARS:
-        return Snapshot(value=value)
     copy = snapshot(value)
-    kind = type(copy)
+    kind: Any = type(copy)
+    # No look into a set: the class of a class may forbid it.
     if kind is dict:
         return Snapshot(copy)
-    return Snapshot(items=list(copy)) if kind in _LISTS else copy
+    if kind is str or kind is int or kind is float or kind is bool or kind is bytes:
+        return Snapshot(value=copy)
+    if kind is list or kind is tuple or kind is set or kind is frozenset:
+        return Snapshot(items=list(copy))
+    return copy
 
 
 class Source(NamedTuple):

@@ -7,7 +7,8 @@ import logging
 from . import _diagnostics
 
 ACCEPTED_BY = "_agent_accepted_by"
-"""The attribute of a queued copy that says whose ledgers count it already."""
+"""The attribute of a queued copy that says whose ledgers count it already, by their
+ids, after the number of forks that led to the process in which it was made."""
 
 _OUR_THREADS = ("agentmonitor-listener", "agentmonitor-sender")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from ._raised import shortened
+from ._raised import marked
 from ._rendering import Renderer
 
 Event = Dict[str, Any]
@@ -134,7 +134,7 @@ class _Cut:
     def value(self, value: Any) -> Any:
         kind = type(value)
         if kind is str:
-            text = shortened(value, self.chars)
+            text = _cut_off(value, self.chars)
             self._spend(len(text))
             return text
         self._spend(1)
@@ -161,6 +161,12 @@ class _Cut:
         self.left -= amount
         if self.left < 0:
             raise _TooLargeError
+
+
+def _cut_off(text: str, limit: int) -> str:
+    """Cut *text* anywhere: what is secret in it is gone by now."""
+    size = len(text)
+    return text if size <= limit else marked(text[:limit], text, size)
 
 
 def _stub(value: Any, ensure_ascii: bool) -> Any:

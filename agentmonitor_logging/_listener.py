@@ -147,11 +147,19 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         if ACCEPTED_BY not in record.__dict__ and not is_of_our_threads(record):
             # Another's queue handler put it in; on this thread, it would pass for ours.
             record.__dict__[ACCEPTED_BY] = ()
+        inherited = isinstance(self._records, RecordQueue) and _is_inherited(record)
         for handler in self.handlers:
-            if not self.respect_handler_level or record.levelno >= handler.level:
+            if inherited:
+                self._pass_over(handler, record)
+            elif not self.respect_handler_level or record.levelno >= handler.level:
                 handler.handle(record)
-            elif isinstance(handler, AgentMonitorHandler):
-                handler.pass_over(record)
+            else:
+                self._pass_over(handler, record)
+
+    @staticmethod
+    def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
+        if isinstance(handler, AgentMonitorHandler):
+            handler.pass_over(record)
 
     def reset_after_fork(self) -> None:
         """Start afresh in a child process."""
@@ -228,3 +236,12 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         if self._records.overflowed:
             self._records.overflowed = False
             _diagnostics.report("queue_full", "the queue is full, records are lost")
+
+
+def _is_inherited(record: logging.LogRecord) -> bool:
+    """Tell whether a signal handler forked between the copy and the queue.
+
+    The parent goes on with the same copy, and delivers it.
+    """
+    accepted_by = record.__dict__.get(ACCEPTED_BY) or (_process.forks,)
+    return bool(accepted_by[0] != _process.forks)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from typing import Any, Deque, Optional
 
@@ -21,6 +22,13 @@ who watches notices, long enough that 2,000 records a second cost 20 wake-ups.""
 
 GATHER_RECORDS = 100
 """The number of gathered records at which the listener stops waiting for more."""
+
+SLICE_SECONDS = 0.0005
+"""How long the listener works on records before it lets the application's threads run:
+else they wait for the interpreter lock as long as its switch interval, 5 ms."""
+
+PAUSE_SECONDS = 0.00001
+"""How long it pauses: long enough for another thread to take the lock."""
 
 _READ_PATIENCE = 0.2
 _NEVER = float("inf")
@@ -45,6 +53,7 @@ class RecordQueue:
         self._taking = threading.Lock()
         self._taken = 0
         self._wake_at: float = _NEVER
+        self._resumed = 0.0
         self.overflowed = False
         """Whether a record found no room; the listener tells, not the caller."""
         # A SimpleQueue, not an Event: its put is safe in a signal handler.
@@ -75,6 +84,10 @@ class RecordQueue:
         """
         if not self._records and block:
             self.wait(timeout)
+            self._resumed = time.perf_counter()
+        elif time.perf_counter() - self._resumed > SLICE_SECONDS:
+            time.sleep(PAUSE_SECONDS)
+            self._resumed = time.perf_counter()
         return self.get_nowait()
 
     def hurry(self) -> None:

@@ -120,7 +120,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._disabled = bool(targets) and len(targets) == len(listener.handlers)
         self._disabled &= not any(target._config.enabled for target in targets)
         self._ledgers = [target._ledger for target in targets]
-        self._accepted_by = tuple(id(ledger) for ledger in self._ledgers)
+        self._accepted_by = (_process.forks, *map(id, self._ledgers))
         self._counts_itself = isinstance(self._records, RecordQueue)
         # Another's listener is its owner's to start and stop.
         self._starts_listener = isinstance(listener, AgentMonitorQueueListener)
@@ -196,16 +196,13 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             if self._names is not None:
                 self._resolve_names()
             if not self._disabled:
-                forks = _process.forks
-                copy = self.prepare(record)
-                if forks == _process.forks:
-                    self.enqueue(copy)
-                # Else this is a child, and the parent goes on with the same copy.
+                self.enqueue(self.prepare(record))
         except Exception as error:  # nothing reaches the application
             self._refuse("snapshot_error", error)
 
     def prepare(self, record: logging.LogRecord) -> Any:
         """Return the copy of *record* that travels; the record stays as it is."""
+        accepted_by = self._accepted_by  # first of all, see AgentMonitorQueueListener
         copy = snapshot_record(record)
         if copy is record:
             # It comes from another queue handler, whose copy is not ours to mark.
@@ -213,7 +210,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         if self.formatter is not None:
             copy.msg, copy.args = self.formatter.format(copy), None
             copy.message = copy.msg
-        copy.__dict__[ACCEPTED_BY] = self._accepted_by
+        copy.__dict__[ACCEPTED_BY] = accepted_by
         if getattr(self._records, "is_shared", False):
             make_picklable(copy)
         return copy
@@ -320,6 +317,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def reset_after_fork(self) -> None:
         """Start afresh in a child process."""
         self._wiring = threading.RLock()
+        if self._ledgers:
+            self._accepted_by = (_process.forks, *map(id, self._ledgers))
         if getattr(self._records, "is_shared", False):
             self._leave_to_parent()
         reset = getattr(self._listener or self._records, "reset_after_fork", None)

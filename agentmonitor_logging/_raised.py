@@ -6,6 +6,7 @@ waits in a queue keeps the words and lets the exception go.
 
 from __future__ import annotations
 
+import re
 import traceback
 from itertools import islice
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
@@ -16,10 +17,20 @@ MAX_TRACEBACK = 32_768
 MAX_ERROR = 4_096
 """Characters of an exception's own text."""
 
+_MAX_ITEMS = 256
+"""Items in the arguments of an exception whose str() is made on the caller's time."""
+
+_OPEN_END = 512
+"""Characters given up at most for a clean cut. A secret with more of it before the cut
+is recognised by its beginning, so no half of one is left over."""
+
 _MAX_FRAMES = 64
 """Frames shown of each exception, the innermost: that is where it went wrong."""
 
 _PLAIN = (str, int, float, bool, type(None))
+_TEXTS = frozenset((str, bytes, bytearray))
+_CONTAINERS = frozenset((list, tuple, dict, set, frozenset))
+_MARKER = re.compile(r"…\[truncated ([0-9]+) chars\]\Z")
 _TRIPLE = ("type", "value", "traceback")
 _MAX_LINKS = 16
 """Exceptions shown of a chain or group, the newest."""
@@ -65,7 +76,7 @@ _NAME: Any = type.__dict__["__name__"]
 def error_text(error: BaseException) -> str:
     """Return str(*error*), shortened; a marker when its __str__ raises."""
     try:
-        return shortened(str(error), MAX_ERROR)
+        return shortened(_brief(error) if _is_heavy(error) else str(error), MAX_ERROR)
     except Exception:  # somebody else's __str__
         return f"[unrepresentable {type_name(type(error))}]"
 
@@ -74,16 +85,88 @@ def _plain_args(error: BaseException, text: str) -> Tuple[Any, ...]:
     """Return what the repr shows, as far as it is a matter of words and numbers."""
     try:
         args = error.args
-        return args if all(type(arg) in _PLAIN for arg in args) else (text,)
+        plain = all(type(arg) in _PLAIN for arg in args) and not _is_large(args)
     except Exception:  # exceptions may override anything
-        return (text,)
+        plain = False
+    return args if plain else (text,)
+
+
+def _is_heavy(error: BaseException) -> bool:
+    """Tell whether str(*error*) would spell out what is far too large for it."""
+    if type(error).__str__ not in _SPELLING:
+        return False
+    if issubclass(type(error), OSError):
+        return _is_large((error.args, error.filename, error.filename2))  # type: ignore[attr-defined]
+    return _is_large(error.args)
+
+
+_SPELLING = (BaseException.__str__, KeyError.__str__, OSError.__str__)
+
+
+def _is_large(value: Any) -> bool:
+    """Tell whether the repr of *value* has no use for an exception's text."""
+    waiting, chars, items = [value], MAX_ERROR, _MAX_ITEMS
+    while waiting and chars >= 0 and items >= 0:
+        part = waiting.pop()
+        kind = type(part)
+        if kind in _TEXTS:
+            chars -= len(part)
+        elif kind in _CONTAINERS:
+            items -= len(part) + 1
+            if items >= 0:
+                waiting.extend(part)
+                waiting.extend(part.values() if kind is dict else ())
+    return chars < 0 or items < 0
+
+
+def _brief(error: BaseException) -> str:
+    """Spell out the arguments of *error* as far as that is cheap."""
+    args = error.args
+    is_sole_text = len(args) == 1 and type(args[0]) is str
+    if is_sole_text and type(error).__str__ is not KeyError.__str__:
+        return str(args[0])
+    return ", ".join(_brief_argument(arg) for arg in args[:_MAX_LINKS])
+
+
+def _brief_argument(value: Any) -> str:
+    if type(value) is str:
+        return repr(shortened(value, MAX_ERROR))
+    if not _is_large(value):
+        return repr(value)
+    unit = "bytes" if type(value) in _TEXTS else "items"
+    return f"[{type(value).__name__} of {len(value):,} {unit}]"
 
 
 def shortened(text: str, limit: int) -> str:
-    """Cut *text* after *limit* characters and say how much went."""
-    if len(text) <= limit:
+    """Cut *text* to at most *limit* characters and say how much went.
+
+    It is cut between words where there are any: redaction comes later and must not
+    meet the half of a secret.
+    """
+    size = str.__len__(text)
+    if size <= limit:
         return text
-    return f"{text[:limit]}…[truncated {len(text) - limit} chars]"
+    head: str = str.__getitem__(text, slice(limit))
+    return marked(head[: _clean_end(head)], text, size)
+
+
+def marked(head: str, text: str, size: int) -> str:
+    """Say how much of *text*, *size* characters long, *head* leaves out."""
+    gone = size - len(head)
+    earlier = _MARKER.search(str.__getitem__(text, slice(-40, None)))
+    if earlier is not None:  # it was cut before
+        gone += int(earlier.group(1)) - len(earlier.group())
+    return f"{head}…[truncated {gone} chars]"
+
+
+def _clean_end(head: str) -> int:
+    """Return where to end *head*, which is cut, such that no word is."""
+    first = len(head) - min(_OPEN_END, len(head) // 2)
+    return max(first, *(head.rfind(end, first) for end in _ENDS))
+
+
+_ENDS = " \t\r\n\"'<>"
+"""No secret that is recognised by its shape has one of these in it."""
 
 
 def raised(exc_info: Any, known_text: Optional[str] = None) -> Optional[Raised]:
@@ -119,8 +202,11 @@ def _middle_out(text: str) -> str:
     if len(text) <= MAX_TRACEBACK:
         return text
     half = MAX_TRACEBACK // 2
-    gone = len(text) - 2 * half
-    return f"{text[:half]}\n…[truncated {gone} chars]\n{text[-half:]}"
+    head, tail = text[:half], text[-half:]
+    head = head[: _clean_end(head)]
+    tail = tail[half - _clean_end(tail[::-1]) :]
+    gone = len(text) - len(head) - len(tail)
+    return f"{head}\n…[truncated {gone} chars]\n{tail}"
 
 
 def _is_modest(error: BaseException) -> bool:
@@ -132,7 +218,8 @@ def _is_modest(error: BaseException) -> bool:
     seen: List[BaseException] = []
     for link in islice(_links(error), _MAX_LINKS + 1):
         seen.append(link)
-        if any(len(arg) > MAX_ERROR for arg in link.args if type(arg) is str):
+        notes = getattr(link, "__notes__", None)
+        if _is_heavy(link) or _is_large([notes, getattr(link, "text", None)]):
             return False
     return len(seen) <= _MAX_LINKS
 
@@ -185,4 +272,12 @@ def _own_lines(link: BaseException, tb: Any) -> List[str]:
     inner = []
     if isinstance(members, tuple):
         inner.append(f"[truncated: {len(members)} exceptions inside]\n")
-    return [*header, *frames, *inner, ErrorText(link).described() + "\n"]
+    own = [f"{ErrorText(link).described()}\n", *_notes(link)]
+    return [*header, *frames, *inner, *own]
+
+
+def _notes(link: BaseException) -> Iterator[str]:
+    notes = getattr(link, "__notes__", None)
+    for note in notes[:_MAX_LINKS] if type(notes) is list else ():
+        if type(note) is str:
+            yield f"{shortened(note, MAX_ERROR)}\n"

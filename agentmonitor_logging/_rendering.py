@@ -10,26 +10,25 @@ from __future__ import annotations
 import math
 import types
 from collections import UserString, abc, deque
-from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from enum import Enum
+from time import monotonic
 from typing import Any, Callable, Dict, Iterable, List, Set, Tuple
 
+from ._foreign import bounded_repr, endured, held, unrepresentable, well_formed
 from ._raised import ErrorText, shortened, type_name
-from ._snapshot import MAX_DEPTH, MAX_NODES, Snapshot
+from ._snapshot import MAX_DEPTH, MAX_NODES, MAX_TEXT, Snapshot
 
-MAX_TEXT = 1_048_576
-"""Characters kept of one string: all that a request can hold, and little enough for
-the redaction patterns."""
-
-MAX_CHARS = 4 * MAX_TEXT
-"""Characters kept of one event; when they are used up, strings are cut short."""
+_MAX_SECONDS = 2.0
+"""What the values of one event may take, be their methods as slow as they like."""
 
 _SHORT = 1_024
-"""Characters that every string may keep, and all that a repr may."""
+"""Characters that a string may keep when the event is full."""
+
+_SHORTEST = 64
+"""The same when even such short ones have filled it once more."""
 
 _MAX_KEY = 256
-_MAX_ARRAY = 1_000
 _LARGEST = 2**63
 _MAX_BITS = 4_096
 """Bits of a whole number that is written out; far below the interpreter's limit."""
@@ -41,14 +40,25 @@ _SPOKEN = frozenset(
 
 
 class Renderer:
-    """Render the values of one event; *chars* is the text it may still take."""
+    """Render the values of one event.
 
-    __slots__ = ("_left", "_path", "chars")
+    *max_chars* are kept of one string, and twice as many of all of them; then strings
+    are cut short.
+    """
 
-    def __init__(self) -> None:
-        self.chars = MAX_CHARS
+    __slots__ = ("_clock", "_left", "_longest", "_path", "_until", "chars")
+
+    def __init__(
+        self,
+        max_chars: int = MAX_TEXT,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._longest = min(max(max_chars, _SHORT), MAX_TEXT)
+        self.chars = 2 * self._longest
         self._left = MAX_NODES
         self._path: Set[int] = set()
+        self._clock = clock
+        self._until = clock() + _MAX_SECONDS
 
     def render(self, value: Any) -> Any:
         """Return *value* as plain JSON data; never raise."""
@@ -58,13 +68,23 @@ class Renderer:
         self._path.clear()
         try:
             return self._value(value, MAX_DEPTH + 2)
-        except Exception:  # RecursionError near the caller's limit
+        except BaseException as error:  # RecursionError near the caller's limit
+            if not endured(error):
+                raise
             return unrepresentable(value)
 
     def text(self, value: Any) -> str:
         """Return *value* as well-formed text; never raise."""
         shown = self.render(value)
         return shown if type(shown) is str else repr(shown)[:_SHORT]
+
+    def fitting(self, value: Any) -> Any:
+        """Return *value*, or instead of a container with a huge repr, what is shown."""
+        if issubclass(type(value), _BUILT_IN) and not _is_modest(value):
+            aside = Renderer(_MAX_SPOKEN_CHARS, self._clock)
+            aside._until = self._until
+            return aside.render(value)
+        return value
 
     def _value(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -79,7 +99,9 @@ class Renderer:
             if kind is list:
                 return self._inside(value, depth, self._items)
             return self._object(value, kind, depth)
-        except Exception:  # somebody else's methods
+        except BaseException as error:  # somebody else's methods
+            if not endured(error):
+                raise
             return unrepresentable(value)
 
     def _inside(self, value: Any, depth: int, render: Callable[[Any, int], Any]) -> Any:
@@ -102,7 +124,9 @@ class Renderer:
                 break
             name = key if type(key) is str else self._key(key)
             if len(name) > _MAX_KEY or not name.isascii():
-                name = shortened(well_formed(name), _MAX_KEY)
+                name = well_formed(shortened(name, _MAX_KEY))
+            if name in result:  # 1 and "1", or cut alike
+                name = f"{name} ({len(result)})"
             result[name] = self._value(item, depth)
         return result
 
@@ -116,26 +140,35 @@ class Renderer:
         return result
 
     def _key(self, key: Any) -> str:
-        if issubclass(type(key), (tuple, frozenset)):
-            return bounded_repr(key)
-        shown = self._value(key, 1)
+        kind = type(key)
+        if issubclass(kind, (tuple, frozenset)):
+            plain = key if _is_modest(key) else self._value(list(key), MAX_DEPTH)
+            return bounded_repr(plain)
+        # A number says less than the name it goes by, and a name may be a secret's.
+        named = issubclass(kind, Enum) and not issubclass(kind, (str, int, float))
+        shown = self._value(key._name_ if named else key, 1)
         if shown is None or type(shown) is bool:
             return {None: "null", True: "true", False: "false"}[shown]
         return str(shown)
 
     def _text(self, value: str) -> str:
-        allowed = min(MAX_TEXT, max(self.chars, _SHORT))
+        allowed = min(self._longest, self.chars)
+        if allowed < _SHORT:
+            allowed = _SHORT if self.chars > -2 * self._longest else _SHORTEST
         text = value if len(value) <= allowed else shortened(value, allowed)
         self.chars -= len(text)
         return text if text.isascii() else well_formed(text)
 
     def _object(self, value: Any, kind: type, depth: int) -> Any:
+        if kind not in _PROMPT and self._clock() > self._until:
+            self._left = 0
+            return f"[unshown {well_formed(type_name(kind))}]"
         for base, render in _RENDERINGS:
             if issubclass(kind, base):
                 return render(self, value, depth)
         if any(base.__module__ in _SPOKEN for base in kind.__mro__):
             return self._text(str(value))
-        content = _held(value, kind)
+        content = held(value, kind)
         if type(content) is kind:
             return self._text(bounded_repr(value))
         return self._inside(value, depth, lambda _, below: self._value(content, below))
@@ -207,6 +240,14 @@ def _as_repr(_: Renderer, value: Any, __: int) -> str:
 
 
 _UNCHANGED = frozenset((type(None), bool))
+_PROMPT = frozenset((int, float, tuple, set, frozenset, bytes, datetime, ErrorText))
+"""Kinds without methods of somebody else's."""
+
+_BUILT_IN = (dict, list, tuple, set, frozenset)
+_MAX_SPOKEN_CHARS = 65_536
+_MAX_SPOKEN_ITEMS = 2_000
+_MAX_SPOKEN_OBJECTS = 32
+"""What a container may hold whose repr is made as part of a message."""
 
 _RENDERINGS: Tuple[Tuple[Any, Callable[[Renderer, Any, int], Any]], ...] = (
     (Enum, _enum),
@@ -227,66 +268,20 @@ _RENDERINGS: Tuple[Tuple[Any, Callable[[Renderer, Any, int], Any]], ...] = (
 an object may lie about its `__class__`, and mocks do."""
 
 
-def _held(value: Any, kind: Any) -> Any:
-    try:
-        return _content(value, kind)
-    except Exception:  # a class may answer for any attribute
-        return value
-
-
-def _content(value: Any, kind: Any) -> Any:
-    """Return what an object of unknown kind holds, or *value* itself."""
-    names = _field_names(kind)
-    if names:
-        return {name: _attribute(value, name) for name in names}
-    if hasattr(kind, "model_dump"):
-        try:
-            return kind.model_dump(value, warnings=False)
-        except TypeError:
-            return kind.model_dump(value)
-    if hasattr(kind, "__fields__") and hasattr(kind, "dict"):
-        return kind.dict(value)
-    if hasattr(kind, "tolist") and hasattr(kind, "dtype"):
-        return value.tolist() if value.size <= _MAX_ARRAY else bounded_repr(value)
-    return value
-
-
-def _field_names(kind: Any) -> List[str]:
-    """Name the fields of a dataclass, an attrs class or a msgspec Struct.
-
-    What its author keeps out of the repr stays out of the event.
-    """
-    if hasattr(kind, "__dataclass_fields__"):
-        return [field.name for field in fields(kind) if field.repr]
-    if hasattr(kind, "__attrs_attrs__"):
-        return [field.name for field in kind.__attrs_attrs__ if field.repr]
-    return list(getattr(kind, "__struct_fields__", ()))
-
-
-def _attribute(value: Any, name: str) -> Any:
-    try:
-        return getattr(value, name)
-    except Exception:  # never set, or a property that fails
-        return "[unset]"
-
-
-def bounded_repr(value: Any) -> str:
-    """Return the repr of *value*, shortened, well-formed; a marker if it raises."""
-    try:
-        return well_formed(shortened(repr(value), _SHORT))
-    except Exception:  # somebody else's __repr__
-        return unrepresentable(value)
-
-
-def unrepresentable(value: Any) -> str:
-    """Return the marker for an object that cannot be shown."""
-    return f"[unrepresentable {well_formed(type_name(type(value)))}]"
-
-
-def well_formed(text: str) -> str:
-    """Join surrogate pairs and replace lone surrogates: UTF-8 has no place for them."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+def _is_modest(value: Any) -> bool:
+    """Tell whether the repr of *value*, a built-in container, is of a normal size."""
+    waiting = [value]
+    chars, items, objects = _MAX_SPOKEN_CHARS, _MAX_SPOKEN_ITEMS, _MAX_SPOKEN_OBJECTS
+    while waiting and chars >= 0 and items >= 0 and objects >= 0:
+        part = waiting.pop()
+        kind = type(part)
+        if kind is str or kind is bytes:
+            chars -= len(part)
+        elif issubclass(kind, _BUILT_IN):
+            items -= len(part) + 1
+            if items >= 0:
+                waiting.extend(part)
+                waiting.extend(part.values() if issubclass(kind, dict) else ())
+        elif kind not in _PROMPT and kind not in _UNCHANGED:
+            objects -= 1
+    return chars >= 0 and items >= 0 and objects >= 0

@@ -201,29 +201,36 @@ def _is_ours(uid: int) -> bool:
 
 
 class Listing(NamedTuple):
-    """What a spool's directory holds: segments with sizes, oldest first, and owners."""
+    """What a spool's directory holds: segments with sizes, oldest first, and owners.
+
+    *bytes* is what they take; *aside* names what was set aside, *strangers* the rest.
+    """
 
     segments: Dict[str, int]
     owners: List[str]
     bytes: int
+    aside: List[str]
     strangers: List[str]
 
 
 def survey(directory: Path) -> Listing:
     """Look at *directory*; what is set aside, and what is not ours, has no size."""
     segments: Dict[str, int] = {}
-    owners, strangers = [], []
+    owners: List[str] = []
+    aside: List[str] = []
+    strangers: List[str] = []
     with os.scandir(directory) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name):
                 segments[entry.name] = _size(entry)
             elif _OWNER.fullmatch(entry.name):
                 owners.append(entry.name[: -len(_spool_owner.SUFFIX)])
-            elif _ASIDE not in entry.name:
-                strangers.append(entry.name)
+            else:
+                others = aside if _ASIDE in entry.name else strangers
+                others.append(entry.name)
     # The directory takes a block too, and the file of each owner.
     total = sum(segments.values()) + BLOCK * (1 + len(owners))
-    return Listing(dict(sorted(segments.items())), owners, total, strangers)
+    return Listing(dict(sorted(segments.items())), owners, total, aside, strangers)
 
 
 def _size(entry: os.DirEntry[str]) -> int:
@@ -254,10 +261,15 @@ def waiting(directory: Path) -> List[Waiting]:
     """Tell what waits in *directory*, by owner, oldest first; change nothing."""
     totals: Dict[str, Tuple[int, int, float]] = {}
     for name in survey(directory).segments:
-        for found in frames_of(directory, name):
-            count, size, oldest = totals.get(owner_of(name), (0, 0, found.time))
-            total = (count + 1, size + len(found.body), min(oldest, found.time))
-            totals[owner_of(name)] = total
+        frames = frames_of(directory, name)
+        if not frames:
+            continue
+        count, size, oldest = totals.get(owner_of(name), (0, 0, frames[0].time))
+        totals[owner_of(name)] = (
+            count + len(frames),
+            size + sum(len(found.body) for found in frames),
+            min([oldest, *(found.time for found in frames)]),
+        )
     return [_waiting_of(directory, owner, *total) for owner, total in totals.items()]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 import click
+
+from .spool.commands import spool
 
 if TYPE_CHECKING:
     from .collector import RunningCollector
@@ -24,7 +27,10 @@ def _version() -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version(), message="agentmonitor-logging %(version)s")
 def agentmonitor() -> None:
-    """Collect what agents log, on this machine."""
+    """Collect what agents log, and see to what waits to be sent."""
+
+
+agentmonitor.add_command(spool)
 
 
 @agentmonitor.command()
@@ -58,6 +64,7 @@ def agentmonitor() -> None:
 )
 def collector(db: str, host: str, port: int, api_key: Optional[str]) -> None:
     """Receive events over HTTP and keep them in one SQLite file."""
+    _need_collector()
     from .collector import CollectorError, running_collector
 
     api_key = api_key or None
@@ -83,6 +90,7 @@ def demo(*, keep: bool) -> None:
 
     Nothing leaves this machine. The exit code is 0 if every event arrived.
     """
+    _need_collector()
     from .collector import CollectorError
     from .demo import main
 
@@ -92,6 +100,18 @@ def demo(*, keep: bool) -> None:
         except CollectorError as error:
             raise click.ClickException(str(error)) from error
     sys.exit(code)
+
+
+class _MissingError(click.ClickException):
+    exit_code = 2
+
+
+def _need_collector() -> None:
+    needed = ("starlette", "uvicorn")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        install = 'pip install "agentmonitor-logging[collector]"'
+        raise _MissingError(f"this needs {', '.join(missing)}: {install}")
 
 
 def _announce(running: RunningCollector, *, has_key: bool) -> None:

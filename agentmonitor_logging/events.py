@@ -13,12 +13,13 @@ import os
 import re
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from ._diagnostics import note_swallowed
 from ._encoding import Event, encode
-from ._rendering import Renderer, bounded_repr
-from ._snapshot import snapshot_record
+from ._foreign import bounded_repr, endured
+from ._rendering import Renderer
+from ._snapshot import MAX_TEXT, snapshot_record, with_fields
 from .context import EVENT_FIELDS
 
 __all__ = ["Event", "encode", "event_from_record"]
@@ -62,15 +63,17 @@ def event_from_record(
     agent_id: str,
     metadata: Optional[Mapping[str, Any]] = None,
     formatter: Optional[logging.Formatter] = None,
+    max_bytes: int = MAX_TEXT,
 ) -> Event:
     """Return the event that *record* tells of: ten keys, plain JSON data.
 
     *agent_id* and *metadata* are the handler's; what the record and its context
     give wins over them. *formatter* makes the text of ``metadata.message``, unless
-    it is one that makes whole events. Never raises.
+    it is one that makes whole events. Texts are cut to what can be of use in
+    *max_bytes* of JSON. Never raises.
     """
     try:
-        reading = _Reading(snapshot_record(record), agent_id)
+        reading = _Reading(snapshot_record(record), agent_id, max_bytes)
         return reading.event(metadata, formatter)
     except Exception as error:  # a bug of ours costs details, no event
         note_swallowed(error, "event_from_record")
@@ -80,11 +83,13 @@ def event_from_record(
 class _Reading:
     """Read one record; *notes* collects what was given and is of no use."""
 
-    def __init__(self, record: logging.LogRecord, agent_id: str) -> None:
+    def __init__(
+        self, record: logging.LogRecord, agent_id: str, max_bytes: int
+    ) -> None:
         self.record = record
         self.agent_id = agent_id
         self.fields = record.__dict__
-        self.renderer = Renderer()
+        self.renderer = Renderer(max_bytes)
         self.notes: Dict[str, Any] = {}
         context = self.fields.get("_agent_context")
         self.context: Dict[str, Any] = context if isinstance(context, dict) else {}
@@ -131,19 +136,38 @@ class _Reading:
         )
 
     def _message(self, formatter: Optional[logging.Formatter]) -> str:
+        record = self._speakable()
         if formatter is not None and not getattr(formatter, "makes_events", False):
-            try:
-                return self.renderer.text(formatter.format(self.record))
-            except Exception:  # somebody else's format
-                self.notes["format_error"] = True
-        try:
-            return self.renderer.text(self.record.getMessage())
-        except Exception:  # "%d" and a string, or a __str__ that fails
-            self.notes["format_error"] = True
-            return self._unformatted()
+            text = self._formatted(lambda: formatter.format(record))
+            if text is not None:
+                return text
+        text = self._formatted(record.getMessage)
+        return self._unformatted(record) if text is None else text
 
-    def _unformatted(self) -> str:
-        template, args = self.record.msg, self.record.args
+    def _speakable(self) -> logging.LogRecord:
+        """Return the record, without containers that would take seconds to format."""
+        fitting, args = self.renderer.fitting, self.record.args
+        msg: Any = fitting(self.record.msg)
+        fit: Any = args
+        if type(args) is tuple:
+            fit = tuple(map(fitting, args))
+        elif type(args) is dict:
+            fit = {name: fitting(value) for name, value in args.items()}
+        if msg is self.record.msg and _same(fit, args):
+            return self.record
+        return with_fields(self.record, msg=msg, args=fit)
+
+    def _formatted(self, make: Callable[[], str]) -> Optional[str]:
+        try:
+            return self.renderer.text(make())
+        except BaseException as error:  # "%d" and a string, or a __str__ that fails
+            if not endured(error):
+                raise
+            self.notes["format_error"] = True
+            return None
+
+    def _unformatted(self, record: logging.LogRecord) -> str:
+        template, args = record.msg, record.args
         text = template if isinstance(template, str) else bounded_repr(template)
         if isinstance(args, tuple):
             shown = ", ".join(map(bounded_repr, args[:_MAX_ARGS]))
@@ -299,6 +323,15 @@ class _Reading:
 def _level(record: logging.LogRecord) -> float:
     level = record.__dict__.get("levelno")
     return level if isinstance(level, (int, float)) else 0
+
+
+def _same(fit: Any, args: Any) -> bool:
+    """Tell whether *fit* holds the very objects that *args* holds."""
+    if type(args) is dict:
+        fit, args = fit.values(), args.values()
+    elif type(args) is not tuple:
+        return True
+    return all(one is other for one, other in zip(fit, args))
 
 
 def _told_error(fields: Mapping[str, Any]) -> Optional[Tuple[str, str]]:

@@ -72,7 +72,10 @@ class AgentEventFormatter(JsonFormatter):
         """Return the line for *record*, which is not changed; never raise."""
         config = self._config
         event = event_from_record(
-            record, agent_id=config.agent_id, metadata=config.metadata
+            record,
+            agent_id=config.agent_id,
+            metadata=config.metadata,
+            max_bytes=config.max_event_bytes,
         )
         redacted = self._redactor.redact(event)
         line = encode(

@@ -29,6 +29,7 @@ from typing import (
     Union,
 )
 
+from ._foreign import endured
 from ._secrets import (
     DEFAULT_REDACT_KEYS,
     DEFAULT_REDACT_PATTERNS,
@@ -65,6 +66,8 @@ _MAX_REMEMBERED = 1024
 _MAX_REMEMBERED_CHARS = 4096
 _JSON_STARTS = frozenset('{["')
 _JSON_ENDS = frozenset('}]"')
+_TUPLE_STARTS = frozenset("([")
+_QUOTED_PART = re.compile(r"""["']([^"']+)["']""")
 _SCALARS = frozenset((int, float, bool, type(None)))
 
 _MADE_BY_US = frozenset(
@@ -203,7 +206,7 @@ class Redactor:
         changed = False
         for key in [key for key in node if key not in self._clean_keys]:
             text = key if type(key) is str else str(key)
-            if normal(text) in self._secret_names:
+            if self._is_secret(text):
                 changed = _hide(node, key) or changed
                 continue
             redacted = text if text in _WIRE_NAMES else self._substitute(text)
@@ -213,6 +216,15 @@ class Redactor:
             elif type(key) is str:
                 self._remember_key(key)
         return changed
+
+    def _is_secret(self, key: str) -> bool:
+        """Tell whether *key*, or a part of what was a tuple, names a secret."""
+        names = self._secret_names
+        if normal(key) in names:
+            return True
+        if key[:1] not in _TUPLE_STARTS:
+            return False
+        return any(normal(part) in names for part in _QUOTED_PART.findall(key))
 
     def _remember_key(self, key: str) -> None:
         if len(self._clean_keys) >= _MAX_REMEMBERED:
@@ -282,7 +294,9 @@ class Redactor:
 def _asked(redactor: Callable[[str], str], text: str) -> str:
     try:
         answer = redactor(text)
-    except Exception:
+    except BaseException as error:
+        if not endured(error):
+            raise
         return REDACTED
     return answer if isinstance(answer, str) else REDACTED
 

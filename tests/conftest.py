@@ -13,6 +13,7 @@ import pytest
 
 from agentmonitor_logging import _diagnostics, _process
 from agentmonitor_logging.handlers import AgentMonitorHandler, AgentMonitorQueueHandler
+from scanner import FRAGMENT, Scanner
 from servers import DEADLINE, ScriptedServer
 
 KEY = "test-key-0123456789-abcdefghijklmnopqrstuvwxyz"
@@ -66,7 +67,32 @@ def _nothing_swallowed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _books_balance(_logging_as_it_was: None) -> Iterator[None]:
+def _key_kept_secret(
+    request: pytest.FixtureRequest, _logging_as_it_was: None, _nothing_swallowed: None
+) -> Iterator[Scanner]:
+    """Fail a test in which we said, wrote or showed the API key."""
+    with Scanner() as scanner:
+        yield scanner
+        found = scanner.finds(request.node.funcargs.get("tmp_path"))
+        assert not found
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Fail a test that printed the API key, or in which anybody did."""
+    outcome = yield
+    report = outcome.get_result()
+    said = [(title, text) for title, text in report.sections if FRAGMENT in text]
+    told = [title for title, _ in said if title.endswith(report.when)]
+    if told and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"the API key is in: {', '.join(told)}"
+
+
+@pytest.fixture(autouse=True)
+def _books_balance(
+    _logging_as_it_was: None, _key_kept_secret: Scanner
+) -> Iterator[None]:
     """Close what a test left open; fail where the counts do not add up.
 
     `pending` is a difference, so it is held against what the stations really hold.

@@ -129,6 +129,120 @@ class Scalar:
         return f"array(..., size={self.size})"
 
 
+class Columns:
+    """Stands for what gives a data frame or series by position."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+
+    def __getitem__(self, _: Any) -> Any:
+        return self.owner
+
+
+class Frame:
+    """Stands for a pandas DataFrame."""
+
+    def __init__(self, **columns: List[Any]) -> None:
+        self.columns = list(columns)
+        self._columns = columns
+        self.iloc = Columns(self)
+
+    iloc: Any = None
+    columns: Any = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values()), ()))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._columns)
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of a frame is ambiguous")
+
+    __eq__ = None  # type: ignore[assignment]
+
+    def to_dict(self, orient: str) -> Dict[str, List[Any]]:
+        assert orient == "list"
+        return self._columns
+
+    def __repr__(self) -> str:
+        return repr(self._columns)
+
+
+class Labels:
+    def __init__(self, labels: List[Any]) -> None:
+        self._labels = labels
+
+    def tolist(self) -> List[Any]:
+        return self._labels
+
+
+class Series:
+    """Stands for a pandas Series."""
+
+    dtype = "object"
+    iloc: Any = None
+
+    def __init__(self, labels: List[Any], items: List[Any]) -> None:
+        self.index = Labels(labels)
+        self._items = items
+        self.size = len(items)
+        self.iloc = Columns(self)
+
+    def tolist(self) -> List[Any]:
+        return self._items
+
+    def to_dict(self) -> Any:
+        raise AssertionError("a series is read by its labels and items")
+
+
+class Raiser:
+    """Raises whatever it was made with, wherever one looks."""
+
+    def __init__(self, error: Any) -> None:
+        self.error = error
+
+    def __repr__(self) -> str:
+        raise self.error
+
+    __str__ = __repr__
+
+
+class RaisingHash:
+    """A key that was good when it was put in, and is no longer."""
+
+    broken = False
+
+    def __hash__(self) -> int:
+        if RaisingHash.broken:
+            raise RuntimeError("no hash")
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        if RaisingHash.broken:
+            raise RuntimeError("no eq")
+        return self is other
+
+
+class RaisingBool:
+    def __bool__(self) -> bool:
+        raise RuntimeError("no truth")
+
+    def __len__(self) -> int:
+        return -1
+
+
+class _UnhashableMeta(type):
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(cls, other: object) -> bool:
+        raise RuntimeError("no eq")
+
+
+class UnhashableClass(metaclass=_UnhashableMeta):
+    pass
+
+
 class LoudError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no str")
@@ -182,6 +296,9 @@ ODDITIES: List[Callable[[], Any]] = [
     *(EndlessMapping, lambda: WrongLength(a=1), lambda: Point(1, [2])),
     *(lambda: Card("ace"), lambda: Unset(), lambda: Card),
     *(lambda: Model(a=1), lambda: BrokenModel(a=1), EndlessModel),
+    *(RaisingBool, lambda: {RaisingHash(): [RaisingHash()]}),
+    *(lambda: Frame(a=[1], b=["x"]), lambda: Series([0], [1]), Frame),
+    *(lambda: types.MappingProxyType(EndlessMapping()), lambda: Raiser(MemoryError())),
     *(Scalar, lambda: Scalar(500), lambda: Scalar(10**6)),
     *(lambda: LoudError("x"), lambda: ValueError("boom"), lambda: KeyError("k")),
     *(lambda: Colour.RED, lambda: Colour.ODD, lambda: TextEnum.A),

@@ -82,13 +82,24 @@ def test_imports_point_one_way() -> None:
 
 
 def test_the_core_knows_nothing_of_the_programs() -> None:
-    """Neither the collector nor the command line is imported by the library."""
-    programs = {"collector", "cli", "demo"}
+    """Neither the collector nor a command is imported by the library."""
+    programs = {"collector", "cli", "demo", "spool"}
     found: Set[str] = set()
     for path in core().values():
         found |= programs & set(imports_of(path))
 
     assert set() == found
+
+
+def test_every_folder_is_part_of_the_wheel() -> None:
+    """What pyproject.toml does not name as a package is not installed."""
+    pyproject = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    folders = {
+        ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+        for path in PACKAGE.rglob("__init__.py")
+    }
+
+    assert {name for name in folders if f'"{name}",' not in pyproject} == set()
 
 
 def test_the_public_names_are_these() -> None:
