@@ -7,10 +7,10 @@ Producers only log, consumers only handle records; they meet in one `LogRecord`.
     events      record → event → bytes            redaction   what never leaves
     lifecycle   configure, flush, stats, ...      sampling    which events are kept
     collector   a place to send to, on one machine (extra "collector")
-    exceptions  the tree of errors                cli, demo   the command `agentmonitor`
+    exceptions  the tree of errors                cli, demo, spool   `agentmonitor ...`
 
 Modules with an underscore are the machine room; _snapshot, _queue, _stock, _delivery
-and _sender are the stations of a record on its way, _keeper and _spool* the one on disk.
+and _sender are the stations of a record on its way, _keeper and _spool* the disk's.
 """
 
 from __future__ import annotations

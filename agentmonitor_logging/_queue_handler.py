@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import queue
+import sys
 import threading
 import time
 from dataclasses import fields
@@ -199,6 +200,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 self.enqueue(self.prepare(record))
         except Exception as error:  # nothing reaches the application
             self._refuse("snapshot_error", error)
+            if isinstance(error, RecursionError) and sys.version_info < (3, 9):
+                raise  # it is the application's; 3.8 aborts unless it gets through
 
     def prepare(self, record: logging.LogRecord) -> Any:
         """Return the copy of *record* that travels; the record stays as it is."""

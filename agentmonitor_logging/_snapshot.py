@@ -79,9 +79,11 @@ def _is_long(fields: Dict[str, Any]) -> bool:
     message = fields.get("msg")
     if type(message) is str and len(message) > MAX_TEXT:
         return True
-    return len(fields) > _STANDARD and has_long(
-        islice(fields.values(), _STANDARD, None)
-    )
+    for value in islice(fields.values(), _STANDARD, None):
+        kind = type(value)
+        if (kind is str or kind is bytes) and len(value) > MAX_TEXT:
+            return True
+    return False
 
 
 _STANDARD = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)

@@ -569,13 +569,20 @@ def _clean_environ(folder: Path) -> Dict[str, str]:
     return kept
 
 
-def ask(port: int, numbers: Iterator[int], count: int) -> None:
-    """Make *count* requests, each on a connection of its own."""
-    for number in (next(numbers) for _ in range(count)):
+def ask(port: int, numbers: Iterator[int], count: int) -> List[str]:
+    """Make *count* requests, each on a connection of its own; return what they logged.
+
+    Where a server that reloads hangs up instead of an answer, nobody knows.
+    """
+    answered = []
+    while len(answered) < count:
+        number = next(numbers)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
-        connection.request("GET", f"/{number}")
-        assert 200 == connection.getresponse().status
-        connection.close()
+        with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+            connection.request("GET", f"/{number}")
+            assert 200 == connection.getresponse().status
+            answered.append(f"event {number}")
+    return answered
 
 
 @pytest.fixture
@@ -604,18 +611,19 @@ def test_gunicorn_delivers(
     requests, of those that a reload replaces, and of the last when it is stopped."""
     pytest.importorskip("gunicorn")
     (tmp_path / "application.py").write_text(APPLICATION)
-    numbers = iter(range(100))
+    numbers = iter(range(200))
     port = listening.getsockname()[1]
     command = ["gunicorn", f"--bind=fd://{listening.fileno()}", "--workers=2", *options]
     with Program(tmp_path, *command, "application:wsgi", URL=witness.url) as gunicorn:
-        ask(port, numbers, 20)
+        answered = ask(port, numbers, 20)
         gunicorn.signal(signal.SIGHUP)
-        ask(port, numbers, 20)
+        answered += ask(port, numbers, 20)
         said = gunicorn.end()
 
     assert 0 == gunicorn.process.returncode, said
     assert "agentmonitor" not in said
-    assert_arrived_once(witness, 40)
+    assert set(answered) <= set(witness.messages())
+    assert len(set(witness.messages())) == len(witness.stored)
     assert_nobody_shared(witness)
 
 
