@@ -187,6 +187,7 @@ class AgentMonitorHandler(logging.Handler):
             agent_id=config.agent_id,
             metadata=config.metadata,
             formatter=self.formatter,
+            max_bytes=config.max_event_bytes,
         )
         if not self._sampler.keeps(event):
             return None
