@@ -136,10 +136,10 @@ class AgentMonitorHandler(logging.Handler):
         self._ledger.lose("shutdown", count)
 
     def _convert(self, record: logging.LogRecord, *, accepted: bool) -> None:
+        forks = _process.forks
         if not accepted:
             _process.expect_end_of_child()
             self._ledger.accept()
-        forks = _process.forks
         try:
             body = self._body_in_own_work(record)
         except BaseException as error:  # the thread must live on
@@ -214,7 +214,7 @@ class AgentMonitorHandler(logging.Handler):
         mark = self._ledger.mark()
         if self._config.enabled and not _process.is_closing(self):
             seconds = self._config.timeout if timeout is None else timeout
-            mark = self._deliver(mark, time.monotonic() + seconds)
+            mark = self._deliver(time.monotonic() + seconds)
         return self._standing(mark)
 
     def _standing(self, mark: Optional[int] = None) -> FlushResult:
@@ -266,7 +266,7 @@ class AgentMonitorHandler(logging.Handler):
         self._converting &= {threading.get_ident()}
         self._sender.reset_after_fork()
 
-    def _deliver(self, mark: int, deadline: float) -> int:
+    def _deliver(self, deadline: float) -> int:
         sender = self._sender
         # What a dead process left is accepted now.
         sender.adopt(deadline)
@@ -278,6 +278,8 @@ class AgentMonitorHandler(logging.Handler):
         if sender.start():
             # And what this handler left when it was closed, if it was.
             sender.adopt(deadline)
+        else:
+            self._deliver_here(deadline)
         mark = self._ledger.mark()
         sender.hurry()
         self._ledger.wait_settled(mark - sender.left_behind, deadline)
@@ -286,6 +288,12 @@ class AgentMonitorHandler(logging.Handler):
             # The losses that became known meanwhile are part of the news.
             self._ledger.wait_settled(told - sender.left_behind, deadline)
         return max(mark, told)
+
+    def _deliver_here(self, deadline: float) -> None:
+        """Do the threads' work: there are none in a subinterpreter, or at exit."""
+        for feeder in tuple(self._feeders):
+            feeder.drain(deadline)
+        self._sender.finish(deadline, FOREVER)
 
     def _close(self, deadline: float) -> None:
         if not self._config.enabled:

@@ -83,9 +83,12 @@ class Ledger:
 
     def reset_after_fork(self) -> None:
         """Start from zero in a child: what was pending is the parent's to deliver."""
-        sources = self._sources
+        sources, waiting = self._sources, self._waiting
         self.__init__()  # type: ignore[misc]
         self._sources = sources
+        for news in waiting:
+            # A signal handler forked in the midst of a wait, and returns to it.
+            news.put(None)
 
     def add_source(self, entered: Callable[[], int]) -> None:
         """Count what *entered* says on top: a queue that counts for itself."""
@@ -131,9 +134,11 @@ class Ledger:
     def wait_settled(self, mark: int, deadline: float) -> bool:
         """Wait until *mark* events are settled, at most to the monotonic *deadline*."""
         news: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._waiting.append(news)
+        waiting = self._waiting
+        waiting.append(news)
         try:
-            while self.settled() < mark:
+            # A child that is forked meanwhile counts from zero, and has other waiters.
+            while waiting is self._waiting and self.settled() < mark:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -143,7 +148,7 @@ class Ledger:
                     return self.settled() >= mark
             return True
         finally:
-            self._waiting.remove(news)
+            waiting.remove(news)
 
     def take_untold_losses(self) -> Dict[str, int]:
         """Return the losses by reason that no loss event has told of, and tick them."""

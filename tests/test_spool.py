@@ -858,6 +858,7 @@ spool = Spool(sys.argv[1], 2**26, report=lambda *it: print(*it))
 parents = spool.add([b"parent 1", b"parent 2"]).ids
 gone_r, gone_w = os.pipe()
 if os.fork():
+    os.close(gone_w)
     spool.remove(parents[:1])
     spool.add([b"parent 3"])
     os.read(gone_r, 1)
@@ -865,7 +866,7 @@ if os.fork():
 spool.reset_after_fork()
 mine = spool.add([b"child 1"]).ids
 spool.remove(parents)
-assert spool.count() in (3, 4)
+assert spool.count() in (2, 3)
 assert spool.adopt(10) == []
 parent = os.getppid()
 alive_r, alive_w = os.pipe()

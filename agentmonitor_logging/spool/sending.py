@@ -81,7 +81,7 @@ class Sending:
             batch_size=100,
             flush_interval=0.1,
             timeout=min(self._timeout, _REQUEST),
-            shutdown_timeout=0.0,
+            shutdown_timeout=1.0,
             on_error=self._news.put,
             **options,
         )
@@ -153,7 +153,9 @@ class Sending:
 
     def _end(self) -> bool:
         """Begin no more requests; tell whether those under way have ended in time."""
-        self._handler.shutdown(0.0)
+        # Not shutdown(0): a request that began right then would get no time to end.
+        self._handler.give_up("as that was to end")
+        self._handler._sender.stop_when_empty()
         deadline = time.monotonic() + ENDING
         ours = [t for t in threading.enumerate() if t.name.startswith(OUR_THREADS)]
         for thread in ours:
