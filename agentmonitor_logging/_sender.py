@@ -394,7 +394,8 @@ class Sender:
         with self._stock.opened():
             delivery = self._stock.delivery
             on_their_way = self._on_their_way(unsettled)
-            if not self._resigned:
+            # Not after the deadline: no time is left to hear whether it arrived.
+            if not self._resigned and self._clock() < self._deadline:
                 step = delivery.next(hurried=unsettled > 0 and not on_their_way)
             if on_their_way and not isinstance(step, Batch):
                 delivery.wake_at = delivery.waiting + on_their_way
