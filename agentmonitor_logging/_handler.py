@@ -278,7 +278,8 @@ class AgentMonitorHandler(logging.Handler):
         if sender.start():
             # And what this handler left when it was closed, if it was.
             sender.adopt(deadline)
-        else:
+        elif sender.is_threadless:
+            # Only then: else another thread, or what we interrupted, has the lock.
             self._deliver_here(deadline)
         mark = self._ledger.mark()
         sender.hurry()

@@ -120,6 +120,8 @@ class Sender:
         self._stopping = False
         self._resigned = False
         self._told_of = -1
+        self.is_threadless = False
+        """Whether no thread can be started, as far as is known."""
 
     def __repr__(self) -> str:
         return f"<Sender {self._stock!r}>"
@@ -151,6 +153,7 @@ class Sender:
         try:
             if self._worker is None or not self._worker.is_alive():
                 self._worker = started(self._work, "agentmonitor-sender")
+                self.is_threadless = self._worker is None
             if self._keeper is not None:
                 self._keeper.start()
             return self._worker is not None
