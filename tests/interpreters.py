@@ -114,7 +114,7 @@ def verdicts(
 ) -> Dict[str, str]:
     """Return how each of *names* in `laws.<laws>` was kept: "" or a complaint.
 
-    The versions that this session is about are tried together, two at a time, as laws
+    The versions that this session is about are tried together, three at a time, as laws
     mostly wait.
     """
     for version in (interpreter.version, *interpreter.others):
@@ -124,7 +124,7 @@ def verdicts(
 
 
 _trials: Dict[Tuple[str, str], "Future[Dict[str, str]]"] = {}
-_two_at_a_time = threading.Semaphore(2)
+_three_at_a_time = threading.Semaphore(3)
 
 
 def _begun(version: str, laws: str, names: List[str]) -> "Future[Dict[str, str]]":
@@ -132,7 +132,7 @@ def _begun(version: str, laws: str, names: List[str]) -> "Future[Dict[str, str]]
 
     def complete() -> None:
         try:
-            with _two_at_a_time:
+            with _three_at_a_time:
                 future.set_result(_tried(version, laws, names))
         except BaseException as error:
             future.set_exception(error)
