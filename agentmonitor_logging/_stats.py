@@ -193,9 +193,9 @@ class Ledger:
             news.put(None)
 
     def _add_up(self) -> None:
-        totals = self._totals
-        while self._entries:
-            for name, count in self._entries.popleft():
+        totals, entries = self._totals, self._entries  # a child's are others
+        while entries:
+            for name, count in entries.popleft():
                 totals[name] = totals.get(name, 0) + count
 
 
