@@ -16,7 +16,6 @@ from typing import (
     Callable,
     Dict,
     Mapping,
-    NamedTuple,
     Optional,
     Tuple,
     TypeVar,
@@ -25,7 +24,8 @@ from typing import (
 
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._raised import ErrorText
-from agentmonitor_logging._snapshot import Snapshot, are_shared, has_long, snapshot
+from agentmonitor_logging._snapshot import Snapshot, are_plain, snapshot
+from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import (
     Span,
     bound_fields,
@@ -47,9 +47,9 @@ AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
 """What an event may be logged through."""
 
 _FORMATTED = frozenset(("message", "asctime"))
-_FRAMES_NEEDED: Any = str
+FRAMES_NEEDED: Any = str
 for _ in range(60 if sys.version_info < (3, 10) else 0):
-    _FRAMES_NEEDED = (_FRAMES_NEEDED,)
+    FRAMES_NEEDED = (FRAMES_NEEDED,)
 """A class to be asked for, so deep in tuples that asking fails near the limit of the
 stack. Sixty frames are what copying a call and logging it may take."""
 
@@ -67,7 +67,7 @@ def never_raises(method: Callable[P, T]) -> Callable[P, Optional[T]]:
         try:
             return method(*args, **kwargs)
         except Exception as error:
-            _report(error, method.__qualname__)
+            report_swallowed(error, method.__qualname__)
             return None
 
     return guarded
@@ -84,18 +84,19 @@ def begins_safely(method: Callable[P, T]) -> Callable[P, Optional[T]]:
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Optional[T]:
         try:
-            isinstance(None, _FRAMES_NEEDED)
+            isinstance(None, FRAMES_NEEDED)
             return method(*args, **kwargs)
         except RecursionError:
             raise
         except Exception as error:  # the boundary to the application
-            _report(error, method.__qualname__)
+            report_swallowed(error, method.__qualname__)
             return None
 
     return guarded
 
 
-def _report(error: Exception, where: str) -> None:
+def report_swallowed(error: Exception, where: str) -> None:
+    """Tell of *error*, which is kept from the application, if that can be done."""
     try:
         if logging.raiseExceptions:
             _diagnostics.note_swallowed(error, where)
@@ -105,8 +106,7 @@ def _report(error: Exception, where: str) -> None:
 
 def copied(fields: Dict[str, Any]) -> Snapshot:
     """Copy *fields*; most hold nothing that can change."""
-    values = fields.values()
-    if are_shared(values) and not has_long(values):
+    if are_plain(fields.values()):
         return Snapshot(fields)
     copy = snapshot(fields)
     if type(copy) is not dict:  # one of them cannot be copied beside the others
@@ -132,14 +132,6 @@ def as_object(value: Any) -> Any:
     return copy
 
 
-class Source(NamedTuple):
-    """Where a record says it comes from."""
-
-    pathname: str
-    lineno: int
-    function: str
-
-
 class Step:
     """One stretch of work under way: when it began, and its span.
 
@@ -148,12 +140,7 @@ class Step:
     """
 
     __slots__ = (
-        "_bound",
-        "_latency_ms",
-        "_previous",
-        "_span",
-        "_started",
-        "_timestamp",
+        *("_bound", "_latency_ms", "_previous", "_span", "_started", "_timestamp"),
     )
 
     def __init__(self, *, has_span: bool) -> None:
@@ -167,25 +154,25 @@ class Step:
 
     def end(self) -> None:
         """Stop the clock and make the previous span current again."""
-        self._latency_ms = round((perf_counter() - self._started) * 1000)
+        self._latency_ms = self.elapsed_ms()
         if self._span is not None:
             restore(self._span, self._previous)
 
     def elapsed_ms(self) -> int:
         """Return the whole milliseconds since the work began."""
-        return round((perf_counter() - self._started) * 1000)
+        return int((perf_counter() - self._started) * 1000 + 0.5)
 
     def fields(self) -> Dict[str, Any]:
         """Return what a record of this step carries, whatever its outcome."""
         span = self._span or new_span()
-        bound = Snapshot(snapshot(self._bound)) if self._bound else _NOTHING_BOUND
+        bound = self._bound
         return {
             "timestamp": self._timestamp,
             "latency_ms": self._latency_ms,
             "trace_id": span.trace_id,
             "span_id": span.span_id,
             "parent_span_id": span.parent_span_id,
-            "_agent_context": bound,
+            "_agent_context": Snapshot(snapshot(bound)) if bound else _NOTHING_BOUND,
         }
 
 
@@ -196,13 +183,14 @@ class Producer:
     that of a success; an error has at least ERROR.
     """
 
-    __slots__ = ("_logger", "_source", "error_level", "level", "name")
+    __slots__ = ("_logger", "_source", "_success", "error_level", "level", "name")
 
     def __init__(
         self, logger: Union[AnyLogger, str], level: int, name: str, source: Source
     ) -> None:
         self._logger = logger
         self._source = source
+        self._success = RecordTemplate(level, "%s ok %d ms", source)
         self.level = level
         self.error_level = max(level, logging.ERROR)
         self.name = name
@@ -219,7 +207,7 @@ class Producer:
         """Log *fields* as a success."""
         fields["status"] = "success"
         args = (self.name, fields["latency_ms"])
-        self._log(self.level, "%s ok %d ms", args, fields)
+        self._log(self._success, args, fields)
 
     def log_error(
         self,
@@ -240,12 +228,12 @@ class Producer:
         level = self.level if is_routine else self.error_level
         said = fields.get("error_message") or "error"
         args = (self.name, fields["latency_ms"], said)
-        self._log(level, "%s failed %d ms: %s", args, fields, exc_info)
+        failure = RecordTemplate(level, "%s failed %d ms: %s", self._source)
+        self._log(failure, args, fields, exc_info)
 
     def _log(
         self,
-        level: int,
-        message: str,
+        template: RecordTemplate,
         args: Tuple[Any, ...],
         fields: Dict[str, Any],
         exc_info: Any = None,
@@ -253,11 +241,8 @@ class Producer:
         logger = self.logger
         extra: Dict[str, Any] = {}
         if not isinstance(logger, logging.Logger):
-            logger, extra = _unadapted(logger, message)
-        path, line, function = self._source
-        record = logger.makeRecord(
-            logger.name, level, path, line, message, args, exc_info, function
-        )
+            logger, extra = _unadapted(logger, template.message)
+        record = template.record(logger, args, exc_info)
         attributes = record.__dict__
         if extra:
             _put_under(extra, attributes, fields)

@@ -112,12 +112,19 @@ def snapshot(value: Any) -> Any:
     return Copier().field(value)
 
 
-def are_shared(values: Iterable[Any]) -> bool:
-    """Tell whether nobody can change any of *values*."""
+def are_plain(values: Iterable[Any]) -> bool:
+    """Tell whether nobody can change any of *values*, and none is to be cut."""
     try:
-        return SHARED.issuperset(map(type, values))
+        for value in values:
+            kind = type(value)
+            if kind is str:
+                if len(value) > MAX_TEXT:
+                    return False
+            elif kind not in FIXED:
+                return False
     except Exception:  # a class whose class cannot be hashed
         return False
+    return True
 
 
 def has_long(values: Iterable[Any]) -> bool:

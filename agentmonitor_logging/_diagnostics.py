@@ -104,23 +104,23 @@ class own_work:  # noqa: N801 - reads as a statement
 
     def __enter__(self) -> None:
         thread = threading.get_ident()
-        _own_work_of[thread] = _own_work_of.get(thread, 0) + 1
+        own_work_of[thread] = own_work_of.get(thread, 0) + 1
 
     def __exit__(self, *exc_info: object) -> None:
         thread = threading.get_ident()
-        depth = _own_work_of.pop(thread, 1) - 1
+        depth = own_work_of.pop(thread, 1) - 1
         if depth:
-            _own_work_of[thread] = depth
+            own_work_of[thread] = depth
 
 
-_own_work_of: Dict[int, int] = {}
+own_work_of: Dict[int, int] = {}
 """How deep in our own work each thread is. A dict, not a `threading.local`, because
 every record asks and this answers in a third of the time."""
 
 
 def is_own_work() -> bool:
     """Tell whether this thread is inside of our own work."""
-    return threading.get_ident() in _own_work_of
+    return threading.get_ident() in own_work_of
 
 
 def forget_work() -> None:
@@ -128,7 +128,7 @@ def forget_work() -> None:
 
     Their numbers come again, and a thread of ours that forked is the child's own now.
     """
-    _own_work_of.clear()
+    own_work_of.clear()
 
 
 _reporter = Reporter()

@@ -13,10 +13,11 @@ import weakref
 from dataclasses import replace
 from typing import Any, Iterable, Optional, Protocol, Sequence, Set, Tuple, Union
 
-from . import _diagnostics, _process
+from . import _diagnostics, _naming, _process
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
 from ._pickling import dress_of, options_of, rebuilt
+from ._snapshot import EVENT_ID
 from ._stats import SAMPLED, FlushResult, Ledger, Stats
 
 FOREVER = float("inf")
@@ -53,11 +54,14 @@ class AgentMonitorHandler(logging.Handler):
         self._ledger = Ledger()
         self._feeders: weakref.WeakSet[Feeder] = weakref.WeakSet()
         self._closed = False
+        self._is_fed = False
+        """Whether records come named, by a queue handler."""
         self._converting: Set[int] = set()
         """The application's threads that convert for us, by their number."""
         if self._config.enabled:
             self._assemble(self._config)
             _process.watch(self)
+            _naming.expect(self)
         super().__init__(level)
 
     def _assemble(self, config: Config) -> None:
@@ -131,6 +135,11 @@ class AgentMonitorHandler(logging.Handler):
         if id(self._ledger) in getattr(record, ACCEPTED_BY, ()):
             self._ledger.withdraw()
 
+    def expect_named(self) -> None:
+        """Know that a queue handler feeds this one, and names its records."""
+        self._is_fed = True
+        _naming.dismiss(self)
+
     def lose_queued(self, count: int) -> None:
         """Take note that a listener gave up *count* records that were for us."""
         self._ledger.lose("shutdown", count)
@@ -140,6 +149,9 @@ class AgentMonitorHandler(logging.Handler):
         if not accepted:
             _process.expect_end_of_child()
             self._ledger.accept()
+            if self._is_fed and EVENT_ID not in record.__dict__:
+                self._is_fed = False
+                _naming.expect(self)
         try:
             body = self._body_in_own_work(record)
         except BaseException as error:  # the thread must live on

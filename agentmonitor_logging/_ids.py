@@ -1,8 +1,9 @@
 """Random ids: for events, traces and spans.
 
 The randomness is the operating system's, fetched for many ids at a time because a
-system call costs as much as a good part of a log record. Python's own generator
-would do as the application's `random.seed` says, and so repeat ids.
+system call costs as much as a good part of a log record; a hook of the fork, and not
+a look at the process id, sees to it that a child draws its own. Python's own
+generator would do as the application's `random.seed` says, and so repeat ids.
 """
 
 from __future__ import annotations
@@ -12,32 +13,64 @@ from typing import List
 
 _IDS_AT_ONCE = 256
 
-_pool: List[str] = []
-_pid = 0
+forks = 0
+"""How many forks were seen since the first id was drawn."""
 
 
-def short_id() -> str:
-    """Return 16 hex digits."""
-    if os.getpid() != _pid:
-        _refill()
-    try:
-        return _pool.pop()
-    except IndexError:
-        # Two threads may both refill, and one may be robbed of all it refilled.
-        _refill()
-        return os.urandom(8).hex()
+class _Pool:
+    """Hold hex ids of *size* bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._ids: List[str] = []
+
+    def draw(self) -> str:
+        """Return an id that no other call returns, in any process."""
+        try:
+            return self._ids.pop()
+        except IndexError:
+            # Two threads may both refill, and one may be robbed of all it refilled.
+            self._refill()
+            return os.urandom(self._size).hex()
+
+    def _refill(self) -> None:
+        watch_forks()
+        seen, digits = -1, 2 * self._size
+        while seen != forks:
+            # A signal handler may have forked since: what the parent will use, goes.
+            self.clear()
+            seen = forks
+            drawn = os.urandom(self._size * _IDS_AT_ONCE).hex()
+            self._ids.extend(
+                drawn[i : i + digits] for i in range(0, len(drawn), digits)
+            )
+
+    def clear(self) -> None:
+        self._ids.clear()
 
 
-def long_id() -> str:
-    """Return 32 hex digits."""
-    return short_id() + short_id()
+_short = _Pool(8)
+_long = _Pool(16)
+
+short_id = _short.draw
+"""Return 16 hex digits."""
+
+long_id = _long.draw
+"""Return 32 hex digits."""
+
+_hooked = False
 
 
-def _refill() -> None:
-    """Fill the pool; in a forked child first forget what the parent will use."""
-    global _pid  # noqa: PLW0603 - read for every record, where an attribute costs
-    if os.getpid() != _pid:
-        _pool.clear()
-        _pid = os.getpid()
-    digits = os.urandom(8 * _IDS_AT_ONCE).hex()
-    _pool.extend(digits[i : i + 16] for i in range(0, len(digits), 16))
+def watch_forks() -> None:
+    """Have a child begin with empty pools."""
+    global _hooked  # noqa: PLW0603 - once per process, and not at import
+    if not _hooked and hasattr(os, "register_at_fork"):
+        _hooked = True
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _after_fork_in_child() -> None:
+    global forks  # noqa: PLW0603 - compared where a list is filled
+    forks += 1
+    _short.clear()
+    _long.clear()

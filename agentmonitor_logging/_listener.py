@@ -11,10 +11,12 @@ import threading
 import time
 from typing import Any, Optional
 
-from . import _diagnostics, _process
+from . import _diagnostics, _naming, _process
 from ._echo import ACCEPTED_BY, is_of_our_threads
 from ._handler import FOREVER, AgentMonitorHandler
+from ._ids import long_id
 from ._queue import ForeignQueue, RecordQueue
+from ._snapshot import EVENT_ID, named
 
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
@@ -60,6 +62,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             return self.running
         try:
             self._stopping = False
+            _naming.look_again()
             if sys.is_finalizing():
                 # Its start would wait for ever.
                 return False
@@ -141,7 +144,13 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                 handler.lose_queued(lost)
         return lost
 
-    def handle(self, record: logging.LogRecord) -> None:
+    def prepare(self, record: Any) -> Any:
+        """Make a record of what a queue handler of ours put in, if it is none yet."""
+        if type(record) is dict:
+            return named(record, record.get(EVENT_ID) or long_id())
+        return record
+
+    def handle(self, record: Any) -> None:
         """Hand *record* to each target whose level it has."""
         record = self.prepare(record)
         if ACCEPTED_BY not in record.__dict__ and not is_of_our_threads(record):

@@ -9,20 +9,23 @@ import sys
 import threading
 import time
 from dataclasses import fields
+from threading import get_ident
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
-from . import _diagnostics, _process
+from . import _diagnostics, _naming, _process
 from ._config import Config
+from ._diagnostics import LOGGER_NAME, own_work_of
 from ._echo import ACCEPTED_BY, is_our_own
 from ._handler import AgentMonitorHandler, flush_all, standing_of_all
 from ._listener import AgentMonitorQueueListener
 from ._pickling import dress_of, make_picklable, options_of, rebuilt
 from ._queue import ForeignQueue, RecordQueue
-from ._snapshot import snapshot_record
+from ._snapshot import EVENT_ID, make_private, snapshot_record
 from ._stats import FlushResult, Ledger, Stats, total
 from ._wiring import HandlerNames, wants_levels_ignored
 from .exceptions import ConfigError
 
+_LogRecord = logging.LogRecord
 _QUEUE_VERBS = ("put_nowait", "get_nowait", "get", "qsize")
 
 
@@ -37,6 +40,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     queue: Any
     ships_events = True
     _records: Any = None
+    _is_direct = False
+    """Whether all between the application and our own queue is ours: then a record's
+    way has no stops at which a subclass or another queue could ask for it."""
     _ledgers: List[Ledger] = []  # noqa: RUF012 - never changed, only replaced
     _accepted_by: Tuple[int, ...] = ()
 
@@ -64,6 +70,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self.setLevel(level)
         self._wire(queue, handlers, listener, options)
         _process.watch(self)
+        _naming.expect(self)
 
     # -- wiring ----------------------------------------------------------------------
 
@@ -101,7 +108,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._listener = None
         self._ledgers, self._accepted_by = [], ()
         self._counts_itself = True
-        self._starts_listener = False
+        self._starts_listener = self._is_direct = False
 
     def _listen_for(self, handlers: Iterable[logging.Handler]) -> None:
         if self.queue is None:
@@ -125,7 +132,11 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._counts_itself = isinstance(self._records, RecordQueue)
         # Another's listener is its owner's to start and stop.
         self._starts_listener = isinstance(listener, AgentMonitorQueueListener)
+        self._is_direct = (
+            self._counts_itself and self._starts_listener and not self._disabled
+        ) and _is_unchanged(type(self))
         for target in targets:
+            target.expect_named()
             if isinstance(self._records, RecordQueue):
                 target._ledger.add_source(self._records.entered)
             if isinstance(listener, AgentMonitorQueueListener):
@@ -178,6 +189,34 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Queue a snapshot of *record* unless a filter says no."""
+        if (
+            not self._is_direct
+            or type(record) is not _LogRecord
+            or self.filters
+            or self.formatter is not None
+        ):
+            return self._handle(record)
+        accepted_by = self._accepted_by  # first of all, see the listener
+        fields = record.__dict__.copy()
+        if EVENT_ID in fields:
+            return self._handle(record)
+        if record.name == LOGGER_NAME or get_ident() in own_work_of:
+            return False
+        try:
+            make_private(fields)
+            fields[ACCEPTED_BY] = accepted_by
+            if _naming.is_shared:
+                fields[EVENT_ID] = _naming.id_for(record)
+            self._records.put_nowait(fields)
+        except queue.Full:
+            self._lose_to_full_queue()
+        except Exception as error:  # nothing reaches the application
+            self._refused(error)
+        if self._listener._thread is None:
+            self._begin()
+        return True
+
+    def _handle(self, record: logging.LogRecord) -> Any:
         if self._disabled or is_our_own(record):
             return False
         try:
@@ -199,9 +238,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             if not self._disabled:
                 self.enqueue(self.prepare(record))
         except Exception as error:  # nothing reaches the application
-            self._refuse("snapshot_error", error)
-            if isinstance(error, RecursionError) and sys.version_info < (3, 9):
-                raise  # it is the application's; 3.8 aborts unless it gets through
+            self._refused(error)
 
     def prepare(self, record: logging.LogRecord) -> Any:
         """Return the copy of *record* that travels; the record stays as it is."""
@@ -241,6 +278,11 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 ledger.refuse("queue_full")
             else:
                 ledger.lose("queue_full")
+
+    def _refused(self, error: Exception) -> None:
+        self._refuse("snapshot_error", error)
+        if isinstance(error, RecursionError) and sys.version_info < (3, 9):
+            raise error  # it is the application's; 3.8 aborts unless it gets through
 
     def _refuse(self, reason: str, error: Exception) -> None:
         for ledger in getattr(self, "_ledgers", ()):
@@ -355,6 +397,13 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         drain = getattr(self.listener, "drain", None)
         if drain is not None:
             drain(deadline)
+
+
+def _is_unchanged(kind: type) -> bool:
+    """Tell whether a subclass, if *kind* is one, leaves the way of a record alone."""
+    steps = ("emit", "prepare", "enqueue", "filter", "format")
+    ours = AgentMonitorQueueHandler
+    return all(getattr(kind, step) is getattr(ours, step) for step in steps)
 
 
 def _check_queue(candidate: Any) -> None:

@@ -7,39 +7,42 @@ trace, the exception's text, and what may be changed after the call.
 from __future__ import annotations
 
 import logging
-import threading
-import weakref
 from itertools import islice
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
+from . import _naming
 from ._copier import (
+    FIXED,
     MAX_BYTES,
     MAX_DEPTH,
     MAX_NODES,
     MAX_TEXT,
     Copier,
     Snapshot,
-    are_shared,
-    has_long,
+    are_plain,
     snapshot,
 )
-from ._ids import long_id
 from ._raised import raised
-from .context import bound_fields, current_span
+from .context import current_binding, current_span
 
 __all__ = [
+    "EVENT_ID",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_EVENT_ID",
     "MAX_NODES",
     "MAX_TEXT",
     "Snapshot",
-    "are_shared",
-    "has_long",
+    "are_plain",
+    "make_private",
+    "named",
     "snapshot",
     "snapshot_record",
     "with_fields",
 ]
+
+EVENT_ID = "_agent_event_id"
+"""The attribute that only our copies of a record have."""
 
 MAX_EVENT_ID = 128
 """Characters of an event id of the caller's own."""
@@ -54,102 +57,109 @@ def snapshot_record(record: logging.LogRecord) -> logging.LogRecord:
     what `agent_context` had bound. A record that has an `_agent_event_id` is such a
     copy already and returned as it is. *record* itself is not changed in any way.
     """
-    fields = record.__dict__.copy()
-    if "_agent_event_id" in fields:
+    if EVENT_ID in record.__dict__:
         return record
-    args, exc_info = fields.get("args"), fields.get("exc_info")
-    fields["args"] = fields["exc_info"] = None
-    copier: Optional[Copier] = None
-    if not are_shared(fields.values()) or _is_long(fields):
-        copier = Copier()
-        _snapshot_fields(fields, copier)
-    fields["args"] = _snapshot_args(args, copier) if args else args
-    if exc_info:
-        _describe_exception(fields, exc_info)
-    _bind_context(fields)
-    fresh, given = _fresh_id(record), fields.get("event_id")
-    fields["_agent_event_id"] = given if _is_event_id(given) else fresh
+    fields = record.__dict__.copy()
+    for name in ("msg", "args", "exc_info"):
+        fields.setdefault(name)  # a record class of somebody's own has its own layout
+    make_private(fields)
+    return named(fields, _naming.id_for(record), type(record))
+
+
+def make_private(fields: Dict[str, Any]) -> None:
+    """Turn *fields*, a record's attributes, into those of its copy.
+
+    They have no event id yet, see `named`.
+    """
+    if not _is_plain(fields):
+        _copy_values(fields)
+    if fields["exc_info"]:
+        _describe_exception(fields)
+    if "_agent_context" not in fields:
+        binding = current_binding()
+        if binding is not None:
+            fields["_agent_context"] = snapshot(binding.fields)
     if "trace_id" not in fields:
-        _join_trace(fields, fresh[:16])
-    return _record_of(type(record), fields)
+        span = current_span()
+        if span is not None:
+            fields["trace_id"] = span.trace_id
+            fields["parent_span_id"] = span.span_id
+            fields.setdefault("span_id")
 
 
-def _is_long(fields: Dict[str, Any]) -> bool:
-    """Tell whether the message or something given by ``extra=`` is to be cut."""
-    message = fields.get("msg")
-    if type(message) is str and len(message) > MAX_TEXT:
-        return True
-    for value in islice(fields.values(), _STANDARD, None):
-        kind = type(value)
-        if (kind is str or kind is bytes) and len(value) > MAX_TEXT:
-            return True
-    return False
+def named(
+    fields: Dict[str, Any], event_id: str, kind: type = logging.LogRecord
+) -> logging.LogRecord:
+    """Make a record of *fields*; *event_id* is its name unless it was given one."""
+    given = fields.get("event_id")
+    fields[EVENT_ID] = given if _is_event_id(given) else event_id
+    if "span_id" in fields and fields["span_id"] is None:
+        # It is a step of its own in the trace.
+        fields["span_id"] = event_id[:16]
+    return _record_of(kind, fields)
 
 
 _STANDARD = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
 """Attributes that logging itself puts on a record, before any other."""
 
 
-def _snapshot_fields(fields: Dict[str, Any], copier: Copier) -> None:
+def _is_plain(fields: Dict[str, Any]) -> bool:
+    """Tell whether there is nothing to copy, as in most records.
+
+    What `are_plain` does stands here once more: this runs with every record, and a
+    call costs as much as two values.
+    """
+    message, args = fields["msg"], fields["args"]
+    if type(message) is not str or len(message) > MAX_TEXT:
+        return False
+    if args and (type(args) is not tuple or not are_plain(args)):
+        return False
+    try:
+        for value in islice(fields.values(), _STANDARD, None):
+            kind = type(value)
+            if kind is str:
+                if len(value) > MAX_TEXT:
+                    return False
+            elif kind not in FIXED:
+                return False
+    except Exception:  # a class whose class cannot be hashed
+        return False
+    return True
+
+
+def _copy_values(fields: Dict[str, Any]) -> None:
+    copier = Copier()
     for name, value in fields.items():
         kind = type(value)
-        if value is None or kind is int or kind is float:
+        if value is None or kind is int or kind is float or name == "exc_info":
             continue
-        if kind is not str or len(value) > MAX_TEXT:
+        if name == "args":
+            fields[name] = _copied_args(value, copier)
+        elif kind is not str or len(value) > MAX_TEXT:
             fields[name] = copier.field(value)
 
 
-def _snapshot_args(args: Any, copier: Optional[Copier]) -> Any:
+def _copied_args(args: Any, copier: Copier) -> Any:
     """Copy arguments; a mapping of its own class may answer for any key: it stays."""
     if type(args) is dict:
-        return (copier or Copier()).field(args)
+        return copier.field(args)
     if not issubclass(type(args), tuple):
         return args
-    if are_shared(args) and not has_long(args):
-        return args
-    return tuple(map((copier or Copier()).field, tuple.__iter__(args)))
+    return tuple(map(copier.field, tuple.__iter__(args)))
 
 
-def _describe_exception(fields: Dict[str, Any], exc_info: Any) -> None:
-    found = raised(exc_info, fields.get("exc_text"))
+def _describe_exception(fields: Dict[str, Any]) -> None:
+    found = raised(fields["exc_info"], fields.get("exc_text"))
+    fields["exc_info"] = None
     if found is not None:
         fields["exc_text"] = found.traceback
         fields["_agent_error"] = (found.error_type, found.error_message)
-
-
-def _bind_context(fields: Dict[str, Any]) -> None:
-    if "_agent_context" not in fields:
-        bound = bound_fields()
-        if bound:
-            fields["_agent_context"] = snapshot(bound)
-
-
-_last = threading.local()
-"""The record each thread handled last and the id it was given."""
-
-
-def _fresh_id(record: logging.LogRecord) -> str:
-    """Return 32 hex digits; the same for a record that several handlers see."""
-    known = getattr(_last, "handled", None)
-    if known is not None and known[0]() is record:
-        return str(known[1])
-    fresh = long_id()
-    _last.handled = (weakref.ref(record), fresh)
-    return fresh
 
 
 def _is_event_id(given: Any) -> bool:
     if type(given) is not str or not 0 < len(given) <= MAX_EVENT_ID:
         return False
     return given.isascii() and given.isprintable()
-
-
-def _join_trace(fields: Dict[str, Any], span_id: str) -> None:
-    span = current_span()
-    if span is not None:
-        fields["trace_id"] = span.trace_id
-        fields["parent_span_id"] = span.span_id
-        fields.setdefault("span_id", span_id)
 
 
 def with_fields(record: logging.LogRecord, **fields: Any) -> logging.LogRecord:

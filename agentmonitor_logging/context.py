@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import (
     TYPE_CHECKING,
     Any,
+    Callable,
     Dict,
     FrozenSet,
     Mapping,
@@ -80,33 +81,35 @@ class Span:
         return f"<Span {self.trace_id} {self.parent_span_id} > {self.span_id}>"
 
 
-class _Binding:
+class Binding:
     """What one ``agent_context`` bound, linked to what was bound around it."""
 
     __slots__ = ("fields", "outer", "owner")
 
     def __init__(
-        self, fields: Mapping[str, Any], owner: agent_context, outer: Optional[_Binding]
+        self, fields: Mapping[str, Any], owner: agent_context, outer: Optional[Binding]
     ) -> None:
         self.fields = fields
         self.owner = owner
         self.outer = outer
 
 
-Scope = Tuple[Optional[Span], Optional[_Binding]]
+Scope = Tuple[Optional[Span], Optional[Binding]]
 """Everything this module keeps for one context; opaque outside."""
 
 _NOTHING_BOUND: Mapping[str, Any] = {}
 
 _span: ContextVar[Optional[Span]] = ContextVar("agentmonitor_span", default=None)
-_binding: ContextVar[Optional[_Binding]] = ContextVar(
+_binding: ContextVar[Optional[Binding]] = ContextVar(
     "agentmonitor_binding", default=None
 )
 
 
-def current_span() -> Optional[Span]:
-    """Return the span this code runs in, or None outside of any."""
-    return _span.get()
+current_span: Callable[[], Optional[Span]] = _span.get
+"""Return the span this code runs in, or None outside of any."""
+
+current_binding: Callable[[], Optional[Binding]] = _binding.get
+"""Return what ``agent_context`` has bound here, or None outside of any."""
 
 
 def new_span() -> Span:
@@ -115,13 +118,12 @@ def new_span() -> Span:
     The span is not made current. Ids come from the operating system: they differ
     between forked processes and do not move with ``random.seed``.
     """
-    parent = _span.get()
-    if parent is None:
-        return _root_span()
-    return Span(parent.trace_id, short_id(), parent.span_id)
+    return _span_below(_span.get())
 
 
-def _root_span() -> Span:
+def _span_below(parent: Optional[Span]) -> Span:
+    if parent is not None:
+        return Span(parent.trace_id, short_id(), parent.span_id)
     foreign = _opentelemetry_ids()
     if foreign is not None:
         return Span(foreign[0], short_id(), foreign[1])
@@ -145,7 +147,7 @@ def _opentelemetry_ids() -> Optional[Tuple[str, str]]:
 def start_span() -> Tuple[Span, Optional[Span]]:
     """Make a new span the current one; return it and the one it replaces."""
     previous = _span.get()
-    span = new_span()
+    span = _span_below(previous)
     _span.set(span)
     return span, previous
 
@@ -220,7 +222,7 @@ class agent_context:  # noqa: N801 - used like a function, as contextlib's are
     def __enter__(self) -> agent_context:
         """Bind the fields in this context."""
         outer = _binding.get()
-        _binding.set(_Binding(self._over(bound_fields()), self, outer))
+        _binding.set(Binding(self._over(bound_fields()), self, outer))
         return self
 
     def _over(self, outer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Un
 
 from pythonjsonlogger.json import JsonFormatter
 
+from . import _naming
 from ._config import DEFAULT_API_URL, Config, Secret
 from .events import encode, event_from_record
 from .redaction import Redactor
@@ -52,6 +53,7 @@ class AgentEventFormatter(JsonFormatter):
         ensure_ascii: bool = True,
     ) -> None:
         super().__init__(json_ensure_ascii=ensure_ascii)
+        _naming.expect(self)
         self._config = _checked(
             agent_id=agent_id,
             metadata=metadata,

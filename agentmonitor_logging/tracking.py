@@ -29,7 +29,6 @@ from agentmonitor_logging._calls import Call, Calls
 from agentmonitor_logging._capture import (
     AnyLogger,
     Producer,
-    Source,
     as_object,
     copied,
     never_raises,
@@ -37,6 +36,7 @@ from agentmonitor_logging._capture import (
 from agentmonitor_logging._open_event import EventSetters, OpenEvent
 from agentmonitor_logging._snapshot import snapshot
 from agentmonitor_logging._streams import StreamFunction
+from agentmonitor_logging._templates import Source
 from agentmonitor_logging.exceptions import ConfigError
 
 if TYPE_CHECKING:

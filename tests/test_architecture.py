@@ -20,7 +20,9 @@ _config _stats _diagnostics _raised
 _sigterm
 _copier _foreign
 context
+_naming
 _snapshot
+_templates
 _capture _arguments _rendering
 _encoding
 events redaction sampling

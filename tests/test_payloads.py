@@ -122,7 +122,8 @@ class TestTheCaller:
         # The listener must not compete with what is measured.
         self.copies: List[Any] = []
         self.handler = ship(server.url)
-        self.handler.enqueue = self.copies.append
+        prepare = self.handler.listener.prepare
+        self.handler.queue.put_nowait = lambda item: self.copies.append(prepare(item))
 
     def least(self, call: Callable[[], Any]) -> float:
         times = []

@@ -1,0 +1,113 @@
+"""Log records of one place in the code, made in a third of the time.
+
+Most of what `logging.LogRecord` works out is the same for every record of a decorated
+function: the file, the module, the level's name. A template has logging work that out
+once, and adds what is true of each record: its time, process, thread and task. Where
+the application makes its records in a way of its own, that way is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from time import time
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from . import _ids
+
+_MAKE_RECORD = logging.Logger.makeRecord
+_HAS_TASK_NAMES = hasattr(logging, "logAsyncioTasks")  # since 3.12
+_new: Any = object.__new__
+
+
+class Source(NamedTuple):
+    """Where a record says it comes from."""
+
+    pathname: str
+    lineno: int
+    function: str
+
+
+class RecordTemplate:
+    """Make records at *level*, with *message*, from *source*."""
+
+    __slots__ = (
+        *("_constant", "_forks", "_level", "_logger", "_process", "_source"),
+        *("_started", "message"),
+    )
+
+    def __init__(self, level: int, message: str, source: Source) -> None:
+        self._level = level
+        self.message = message
+        self._source = source
+        self._logger: Optional[logging.Logger] = None
+        self._constant: Dict[str, Any] = {}
+        self._process: Optional[int] = None
+        self._started = 0.0
+        self._forks = 0
+
+    def record(
+        self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
+    ) -> logging.LogRecord:
+        """Return a record that is like one of `Logger.makeRecord`."""
+        if (
+            exc_info is not None
+            or logging.getLogRecordFactory() is not logging.LogRecord
+            or type(logger).makeRecord is not _MAKE_RECORD
+        ):
+            return self._made(logger, args, exc_info)
+        if logger is not self._logger or self._forks != _ids.forks:
+            self._prepare(logger)
+        attributes = self._constant.copy()
+        now = time()
+        attributes["args"] = args
+        attributes["created"] = now
+        attributes["msecs"] = int((now - int(now)) * 1000) + 0.0
+        attributes["relativeCreated"] = (now - self._started) * 1000
+        if logging.logThreads:
+            attributes["thread"] = threading.get_ident()
+            attributes["threadName"] = threading.current_thread().name
+        if logging.logProcesses:
+            attributes["process"] = self._process
+        if _HAS_TASK_NAMES or "multiprocessing" in sys.modules:
+            _add_names(attributes)
+        record: logging.LogRecord = _new(logging.LogRecord)
+        record.__dict__ = attributes
+        return record
+
+    def _made(
+        self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
+    ) -> logging.LogRecord:
+        path, line, function = self._source
+        said = self.message, args, exc_info
+        return logger.makeRecord(logger.name, self._level, path, line, *said, function)
+
+    def _prepare(self, logger: logging.Logger) -> None:
+        _ids.watch_forks()
+        self._forks = _ids.forks
+        constant = self._made(logger, ()).__dict__
+        self._started = constant["created"] - constant["relativeCreated"] / 1000
+        self._process = constant["process"]
+        constant.update(thread=None, threadName=None, process=None)
+        self._constant = constant
+        self._logger = logger
+
+
+def _add_names(attributes: Dict[str, Any]) -> None:
+    """Add what others may have named meanwhile: the process, the task.
+
+    Their modules may be half imported, and there may be no loop here, or no task.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and logging.logMultiprocessing:
+        try:
+            attributes["processName"] = multiprocessing.current_process().name
+        except Exception:
+            attributes["processName"] = "MainProcess"
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and getattr(logging, "logAsyncioTasks", False):
+        try:
+            attributes["taskName"] = asyncio.current_task().get_name()
+        except Exception:
+            attributes["taskName"] = None
