@@ -39,6 +39,11 @@ from ._spilled import Spilled
 from .exceptions import AgentMonitorError
 
 NEVER = float("inf")
+GATHER_SECONDS = 0.05
+"""How long a batch that is due waits for more at the most, while more come in."""
+GATHER_LOOK = 0.005
+"""Seconds after which it goes if nothing has come in meanwhile. A request costs as much
+as converting ten events, and where ten came together, more are often under way."""
 FEW = 4 * MAX_EVENTS_PER_REQUEST
 """How many events in memory are so few that more are read from the disk."""
 
@@ -94,6 +99,9 @@ class Delivery:
         """How many of our events lie in the spool, under way or not."""
         self._flying: Dict[Batch, Optional[str]] = {}
         self._since = 0.0
+        self._gathers_until = NEVER
+        self._gathered = 0
+        self._look_at = 0.0
         self._max_bytes = config.max_batch_bytes
         self._probe_single = False
         self._in_doubt = False
@@ -161,10 +169,11 @@ class Delivery:
             self._hold(effects, event)
         return effects
 
-    def next(self, *, hurried: bool) -> Union[Batch, float]:
+    def next(self, *, hurried: bool, more: bool = True) -> Union[Batch, float]:
         """Return the batch to send now, or the seconds until it is worth asking.
 
-        *hurried* means that somebody waits: everything is due at once.
+        *hurried* means that somebody waits: everything is due at once. It goes without
+        a look whether others are coming in where there cannot be *more*.
         """
         if not len(self._buffer):
             self.wake_at = 1
@@ -177,6 +186,10 @@ class Delivery:
         if due > 0:
             self.wake_at = self._config.batch_size
             return due
+        gathering = self._gathering() if more else 0.0
+        if gathering > 0:
+            self.wake_at = MAX_EVENTS_PER_REQUEST
+            return gathering
         return self._take()
 
     def settle(self, batch: Batch, outcome: Outcome) -> Effects:
@@ -294,7 +307,21 @@ class Delivery:
             return 0.0
         return self._since + self._config.flush_interval - self._clock()
 
+    def _gathering(self) -> float:
+        """Return the seconds until it is worth asking whether all have come in."""
+        buffer, now = self._buffer, self._clock()
+        if buffer.loose >= MAX_EVENTS_PER_REQUEST or buffer.has_batch:
+            return 0.0
+        if self._gathers_until == NEVER:
+            self._gathers_until = now + GATHER_SECONDS
+        if now >= self._look_at:
+            if buffer.loose == self._gathered:
+                return 0.0
+            self._gathered, self._look_at = buffer.loose, now + GATHER_LOOK
+        return min(self._look_at, self._gathers_until) - now
+
     def _take(self) -> Union[Batch, float]:
+        self._gathers_until, self._gathered, self._look_at = NEVER, 0, 0.0
         most = 1 if self._probe_single else MAX_EVENTS_PER_REQUEST
         batch = self._buffer.take(most, self._max_bytes)
         self._since = self._clock()

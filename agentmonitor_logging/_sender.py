@@ -399,7 +399,10 @@ class Sender:
             on_their_way = self._on_their_way(unsettled)
             # Not after the deadline: no time is left to hear whether it arrived.
             if not self._resigned and self._clock() < self._deadline:
-                step = delivery.next(hurried=unsettled > 0 and not on_their_way)
+                step = delivery.next(
+                    hurried=unsettled > 0 and not on_their_way,
+                    more=not 0 < unsettled <= len(self._stock.delivery),
+                )
             if on_their_way and not isinstance(step, Batch):
                 delivery.wake_at = delivery.waiting + on_their_way
                 step = min(step, HURRY_PATIENCE)

@@ -15,7 +15,12 @@ from agentmonitor_logging._answers import (
 )
 from agentmonitor_logging._batch import Batch
 from agentmonitor_logging._config import Config
-from agentmonitor_logging._delivery import NEVER, Delivery
+from agentmonitor_logging._delivery import (
+    GATHER_LOOK,
+    GATHER_SECONDS,
+    NEVER,
+    Delivery,
+)
 from agentmonitor_logging.exceptions import (
     APIError,
     AuthenticationError,
@@ -53,7 +58,8 @@ def fill(delivery: Delivery, count: int) -> List[bytes]:
 
 
 def taken(delivery: Delivery, **kwargs: Any) -> Batch:
-    step = delivery.next(hurried=kwargs.get("hurried", True))
+    kwargs = {"hurried": True, "more": False, **kwargs}
+    step = delivery.next(**kwargs)
     assert isinstance(step, Batch)
     return step
 
@@ -85,6 +91,36 @@ def test_enough_events_are_due_at_once(make: Any) -> None:
     fill(delivery, 3)
 
     assert 3 == len(taken(delivery, hurried=False))
+
+
+def test_a_batch_that_is_due_waits_while_more_come_in(
+    make: Any, clock: Clock
+) -> None:
+    """What comes in together goes together: it is looked at until nothing is added."""
+    delivery = make(batch_size=3)
+    fill(delivery, 3)
+
+    assert GATHER_LOOK == delivery.next(hurried=False)
+    assert 100 == delivery.wake_at
+    fill(delivery, 4)
+    clock.now += GATHER_LOOK
+    assert GATHER_LOOK == delivery.next(hurried=True)
+    clock.now += GATHER_LOOK
+    assert 7 == len(taken(delivery, hurried=False, more=True))
+
+
+def test_a_batch_that_is_due_does_not_wait_long(make: Any, clock: Clock) -> None:
+    """Full, or gathering for GATHER_SECONDS, it goes though more come in."""
+    delivery = make(batch_size=3)
+    fill(delivery, 3)
+    began = clock.now
+    while not isinstance(delivery.next(hurried=False), Batch):
+        fill(delivery, 1)
+        clock.now += GATHER_LOOK
+
+    assert GATHER_SECONDS == pytest.approx(clock.now - began, abs=2 * GATHER_LOOK)
+    fill(delivery, 100)
+    assert 100 == len(taken(delivery, hurried=False, more=True))
 
 
 def test_a_backlog_is_taken_a_hundred_at_a_time(make: Any) -> None:
