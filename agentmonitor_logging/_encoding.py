@@ -6,17 +6,21 @@ has to fit.
 
 from __future__ import annotations
 
+import functools
 import json
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ._raised import marked
 from ._rendering import Renderer
-
-Event = Dict[str, Any]
+from ._shortcut import PlainEvent
+from ._wire import Event
 
 _FORMAT: Dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}
 _UTF8 = json.JSONEncoder(ensure_ascii=False, **_FORMAT).encode
 _ASCII = json.JSONEncoder(ensure_ascii=True, **_FORMAT).encode
+_UNLOOPED: Dict[str, Any] = {"check_circular": False, **_FORMAT}
+_PLAIN = json.JSONEncoder(ensure_ascii=False, **_UNLOOPED).encode
+_PLAIN_ASCII = json.JSONEncoder(ensure_ascii=True, **_UNLOOPED).encode
 
 _IDENTITY = ("event_id", "trace_id", "span_id", "parent_span_id")
 """The metadata that no truncation touches: by it events find together."""
@@ -37,16 +41,37 @@ def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes
     as a whole. The metadata then says ``"truncated": true``. The agent, type, time,
     status and the ids always survive. Never raises.
     """
-    if type(event) is not dict:
+    is_plain = type(event) is PlainEvent
+    if not is_plain and type(event) is not dict:
         event = _rendered(event)
     try:
-        if not _is_plainly_larger(event, max_bytes):
-            encoded = _strict(event, ensure_ascii)
+        if is_plain or not _is_plainly_larger(event, max_bytes):
+            encoded = (_of_plain if is_plain else _strict)(event, ensure_ascii)
             if len(encoded) <= max_bytes:
                 return encoded
         return _truncated(event, max_bytes, ensure_ascii)
     except Exception:  # a redactor may leave anything
         return _truncated(_rendered(event), max_bytes, ensure_ascii)
+
+
+def _of_plain(event: Event, ensure_ascii: bool) -> bytes:
+    """Encode what is known to be plain and without a cycle, so without looking."""
+    if ensure_ascii:
+        return _PLAIN_ASCII(event).encode()
+    dumps = _orjson_dumps()
+    return _PLAIN(event).encode() if dumps is None else dumps(event)
+
+
+@functools.lru_cache(maxsize=None)
+def _orjson_dumps() -> Optional[Callable[[Any], bytes]]:
+    """Return the encoder of orjson, ten times as fast, where that is installed."""
+    try:
+        import orjson
+    except ImportError:
+        return None
+    # As strict as json: what it alone would know is for the renderer.
+    strict = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    return functools.partial(orjson.dumps, option=strict)
 
 
 def _strict(event: Any, ensure_ascii: bool) -> bytes:

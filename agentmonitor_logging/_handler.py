@@ -70,11 +70,11 @@ class AgentMonitorHandler(logging.Handler):
         from ._loss import encoded_loss_event
         from ._sender import Sender
         from ._transport import Transport
-        from .events import encode, event_from_record
+        from .events import converted, encode
         from .redaction import Redactor
         from .sampling import Sampler
 
-        self._event_from_record = event_from_record
+        self._converted = converted
         self._encode = encode
         self._sampler = Sampler(config.sample_rate)
         self._redactor = Redactor(
@@ -194,12 +194,12 @@ class AgentMonitorHandler(logging.Handler):
 
     def _body_of(self, record: logging.LogRecord) -> Optional[bytes]:
         config = self._config
-        event = self._event_from_record(
+        event = self._converted(
             record,
-            agent_id=config.agent_id,
-            metadata=config.metadata,
-            formatter=self.formatter,
-            max_bytes=config.max_event_bytes,
+            config.agent_id,
+            config.metadata,
+            self.formatter,
+            config.max_event_bytes,
         )
         if not self._sampler.keeps(event):
             return None

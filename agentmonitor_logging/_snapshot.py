@@ -32,6 +32,7 @@ __all__ = [
     "MAX_EVENT_ID",
     "MAX_NODES",
     "MAX_TEXT",
+    "PRIVATE",
     "Snapshot",
     "are_plain",
     "make_private",
@@ -43,6 +44,9 @@ __all__ = [
 
 EVENT_ID = "_agent_event_id"
 """The attribute that only our copies of a record have."""
+
+PRIVATE = frozenset((EVENT_ID, "_agent_accepted_by", "_agent_context", "_agent_error"))
+"""The attributes in which our copies carry what is ours."""
 
 MAX_EVENT_ID = 128
 """Characters of an event id of the caller's own."""

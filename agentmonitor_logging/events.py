@@ -12,44 +12,31 @@ import math
 import os
 import re
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from ._diagnostics import note_swallowed
-from ._encoding import Event, encode
+from ._encoding import encode
 from ._foreign import bounded_repr, endured
 from ._rendering import Renderer
+from ._shortcut import PlainEvent, plain_event
 from ._snapshot import MAX_TEXT, snapshot_record, with_fields
-from .context import EVENT_FIELDS
+from ._wire import (
+    KNOWN,
+    MAX_LATENCY,
+    NAMED,
+    OWNERS,
+    RESERVED,
+    STATUS,
+    TRACE_IDS,
+    Event,
+    utc,
+    written,
+)
 
-__all__ = ["Event", "encode", "event_from_record"]
-
-_STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
-    *("asctime", "message", "taskName"),
-}
-"""What logging itself puts on a record; every other attribute came by ``extra=``."""
-
-_KNOWN = _STANDARD | EVENT_FIELDS
-_OWNERS = ("session_id", "user_id")
-_NAMED = (*_OWNERS, "function_name")
-"""The fields of a record that have their place in the metadata."""
-
-_RESERVED = frozenset(("event_id", "logger", "level", "message"))
-"""The metadata that is always ours; what is given under such a name gets "_given"."""
-
-_TRACE_IDS = {"trace_id": 32, "span_id": 16, "parent_span_id": 16}
-"""The ids of a trace and how many hex digits they have."""
-
-_STATUS = {
-    **dict.fromkeys(("success", "ok"), "success"),
-    **dict.fromkeys(("error", "failure", "failed"), "error"),
-}
-
-_MAX_LATENCY = 2**53
-"""Milliseconds that any JSON reader takes exactly."""
+__all__ = ["Event", "converted", "encode", "event_from_record"]
 
 _MAX_ARGS = 20
-_UTC = timezone.utc
 _ISO_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d)?(?:[.,](\d+))?)?"
     r" ?(?:[Zz]|([+-]\d\d):?(\d\d))?"
@@ -72,9 +59,25 @@ def event_from_record(
     it is one that makes whole events. Texts are cut to what can be of use in
     *max_bytes* of JSON. Never raises.
     """
+    event = converted(record, agent_id, metadata, formatter, max_bytes)
+    return event.copied() if type(event) is PlainEvent else event
+
+
+def converted(
+    record: logging.LogRecord,
+    agent_id: str,
+    metadata: Optional[Mapping[str, Any]],
+    formatter: Optional[logging.Formatter],
+    max_bytes: int,
+) -> Event:
+    """Do the same, for those who will not change what may be a `PlainEvent`."""
     try:
-        reading = _Reading(snapshot_record(record), agent_id, max_bytes)
-        return reading.event(metadata, formatter)
+        copy = snapshot_record(record)
+        if formatter is None or getattr(formatter, "makes_events", False):
+            plain = plain_event(copy, agent_id, metadata, max_bytes)
+            if plain is not None:
+                return plain
+        return _Reading(copy, agent_id, max_bytes).event(metadata, formatter)
     except Exception as error:  # a bug of ours costs details, no event
         note_swallowed(error, "event_from_record")
         return _bare_event(record, agent_id)
@@ -199,7 +202,7 @@ class _Reading:
             number = self._number("latency_ms")
         if number is None:
             return None
-        if not 0 <= number < _MAX_LATENCY:
+        if not 0 <= number < MAX_LATENCY:
             self._invalid("latency_ms")
             return None
         return round(number)
@@ -214,11 +217,11 @@ class _Reading:
         created = self.fields.get("created")
         ended = created if isinstance(created, (int, float)) else time.time()
         started = ended - (latency or 0) / 1000
-        return _utc(started) or _utc(ended) or _utc(time.time()) or ""
+        return utc(started) or utc(ended) or utc(time.time()) or ""
 
     def _status(self, complaint: str) -> str:
         given = self._given_text("status")
-        known = _STATUS.get(given.lower())
+        known = STATUS.get(given.lower())
         if known is not None:
             return known
         if given:
@@ -251,7 +254,7 @@ class _Reading:
         }
         for source in self._sources(of_handler):
             for name, value in source.items():
-                result[f"{name}_given" if name in _RESERVED else name] = value
+                result[f"{name}_given" if name in RESERVED else name] = value
         self._identify(result)
         result.update(self.notes)
         return result
@@ -263,12 +266,12 @@ class _Reading:
         yield self._facts()
         yield self._mapping(of_handler)
         yield self._mapping(self.context.get("metadata"))
-        yield self._named(self.context, _OWNERS)
+        yield self._named(self.context, OWNERS)
         if issubclass(type(self.record.msg), dict):
             yield self._mapping(self.record.msg)
         yield self._mapping(self.fields.get("metadata"))
         yield self._extras()
-        yield self._named(self.fields, _NAMED)
+        yield self._named(self.fields, NAMED)
 
     def _facts(self) -> Dict[str, Any]:
         """Return what the record says of itself."""
@@ -298,7 +301,7 @@ class _Reading:
         return {
             self.renderer.text(name): self.renderer.render(value)
             for name, value in self.fields.items()
-            if name not in _KNOWN and not name.startswith("_agent_")
+            if name not in KNOWN and not name.startswith("_agent_")
         }
 
     def _identify(self, result: Dict[str, Any]) -> None:
@@ -306,7 +309,7 @@ class _Reading:
         given = self.fields.get("event_id")
         if given is not None and given != result["event_id"]:
             self._invalid("event_id")
-        for name, length in _TRACE_IDS.items():
+        for name, length in TRACE_IDS.items():
             given = self.fields.get(name)
             given = result.pop(name, None) if given is None else given
             if given is None:
@@ -369,10 +372,10 @@ def _start(given: Any) -> Optional[str]:
     """Return a point in time, in any of the accepted forms, as the wire has it."""
     kind = type(given)
     if issubclass(kind, (int, float)) and kind is not bool:
-        return _utc(given)
+        return utc(given)
     try:
         moment = given if issubclass(kind, datetime) else _parsed(given)
-        return None if moment is None else _written(moment)
+        return None if moment is None else written(moment)
     except Exception:  # year 0, an offset of days, a tzinfo that fails
         return None
 
@@ -387,19 +390,6 @@ def _parsed(given: Any) -> Optional[datetime]:
     return datetime.fromisoformat(f"{day}T{clock}{zone}")
 
 
-def _utc(seconds: float) -> Optional[str]:
-    try:
-        return _written(datetime.fromtimestamp(seconds, _UTC))
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _written(moment: datetime) -> str:
-    aware = moment if moment.utcoffset() is not None else moment.replace(tzinfo=_UTC)
-    text = aware.astimezone(_UTC).isoformat(timespec="microseconds")
-    return f"{text[:26]}Z"
-
-
 def _bare_event(record: Any, agent_id: str) -> Event:
     """Return what can be said of a record that cannot be read."""
     text = Renderer().text
@@ -407,7 +397,7 @@ def _bare_event(record: Any, agent_id: str) -> Event:
     return {
         "agent_id": text(agent_id),
         "event_type": "log",
-        "timestamp": _utc(time.time()) or "",
+        "timestamp": utc(time.time()) or "",
         "input_data": None,
         "output_data": None,
         "metadata": {

@@ -14,7 +14,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from . import _naming
 from ._config import DEFAULT_API_URL, Config, Secret
-from .events import encode, event_from_record
+from .events import converted, encode
 from .redaction import Redactor
 
 if TYPE_CHECKING:
@@ -73,11 +73,8 @@ class AgentEventFormatter(JsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for *record*, which is not changed; never raise."""
         config = self._config
-        event = event_from_record(
-            record,
-            agent_id=config.agent_id,
-            metadata=config.metadata,
-            max_bytes=config.max_event_bytes,
+        event = converted(
+            record, config.agent_id, config.metadata, None, config.max_event_bytes
         )
         redacted = self._redactor.redact(event)
         line = encode(

@@ -36,6 +36,7 @@ from ._secrets import (
     QUOTED_KEY,
     Rule,
 )
+from ._shortcut import PlainEvent
 from ._spotting import REDACTED, Masker, PatternLike, Spotter, normal
 from .exceptions import ConfigError
 
@@ -125,11 +126,36 @@ class Redactor:
         Every field is covered, at any depth. The event may be changed in place. Never
         raises: a field that cannot be redacted is replaced.
         """
+        if type(event) is PlainEvent:
+            if self._has_no_secret(event):
+                return event
+            event = event.copied()
         try:
             self._redact(event)
         except Exception:
             return self._salvage(event, levels=2)
         return event
+
+    def _has_no_secret(self, event: PlainEvent) -> bool:
+        """Tell whether nothing of *event* has to be replaced, without touching it."""
+        if self._patterns or self._redactor is not None:
+            return False
+        if not self._clean_keys.issuperset(event.names):
+            for name in event.names - self._clean_keys:
+                if self._is_secret(name) or self._named_anew(name) != name:
+                    return False
+                self._remember_key(name)
+        known = self._clean_texts
+        fresh = [text for text in event.texts if text not in known]
+        if not fresh:
+            return True
+        if not self._harmless(fresh):
+            return False
+        self._remember(fresh)
+        return True
+
+    def _named_anew(self, key: str) -> str:
+        return key if key in _WIRE_NAMES else self._substitute(key)
 
     def _redact(self, tree: Tree) -> None:
         self._scrub(tree, MAX_JSON_LEVELS)
@@ -209,7 +235,7 @@ class Redactor:
             if self._is_secret(text):
                 changed = _hide(node, key) or changed
                 continue
-            redacted = text if text in _WIRE_NAMES else self._substitute(text)
+            redacted = self._named_anew(text)
             if redacted != text:
                 node[_unused(redacted, node)] = node.pop(key)
                 changed = True

@@ -22,7 +22,8 @@ _copier _foreign
 context
 _naming
 _snapshot
-_templates
+_wire _templates
+_shortcut
 _capture _arguments _rendering
 _encoding
 events redaction sampling

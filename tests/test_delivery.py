@@ -93,9 +93,7 @@ def test_enough_events_are_due_at_once(make: Any) -> None:
     assert 3 == len(taken(delivery, hurried=False))
 
 
-def test_a_batch_that_is_due_waits_while_more_come_in(
-    make: Any, clock: Clock
-) -> None:
+def test_a_batch_that_is_due_waits_while_more_come_in(make: Any, clock: Clock) -> None:
     """What comes in together goes together: it is looked at until nothing is added."""
     delivery = make(batch_size=3)
     fill(delivery, 3)

@@ -1,0 +1,313 @@
+"""The short way from a record to its event, where nothing about it is unusual.
+
+`events` reads a record with every care, as each value may be of any kind. Nearly all
+are texts and numbers, so here the event is put together at once and then looked
+through: one look finds what is not plain JSON data, and collects the texts in which
+a secret may be. In any doubt the answer is None, and the careful way is taken. What
+comes out is what that would return; a test holds the two against each other.
+
+The event shares its containers with the record: who changes it makes a copy first.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import chain
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set
+
+from ._snapshot import EVENT_ID, Snapshot
+from ._wire import (
+    KNOWN,
+    MAX_LATENCY,
+    NAMED,
+    OWNERS,
+    RESERVED,
+    STATUS,
+    TRACE_IDS,
+    Event,
+    is_id,
+    utc,
+)
+
+MAX_CHARS = 65_536
+"""Characters of an event that goes this way: no text needs to be cut."""
+
+_MAX_VALUES = 5_000
+"""Values of one, at any depth: none needs to be left out."""
+
+_MAX_NAME = 256
+_MAX_NAMES = 2_048
+"""Names that are known to be good ones, and of how many characters."""
+
+_HISTORY = 4
+"""From how many messages on a chat history is looked through in one go."""
+
+_LARGEST = 2**63
+_DICTS: FrozenSet[Any] = frozenset((dict, Snapshot))
+_PLAIN_DICTS = frozenset((dict,))
+_TEXTS = frozenset((str,))
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_SINGLE = frozenset((bool, type(None)))
+_RECORD_NAMES = ("name", "levelname", "funcName", "module")
+_NOT_OTHERS = RESERVED.union(TRACE_IDS)
+
+_good_names: Set[str] = set()
+
+
+class PlainEvent(Dict[str, Any]):
+    """An event of plain JSON data, of which is known what it holds.
+
+    *texts* are all but the ids and times that are made here, *names* the keys at any
+    depth.
+    """
+
+    __slots__ = ("names", "texts")
+
+    def __init__(self, fields: Dict[str, Any]) -> None:
+        super().__init__(fields)
+        self.texts: List[str] = []
+        self.names: Set[str] = set()
+
+    def copied(self) -> Event:
+        """Return a copy that shares nothing, for who changes it."""
+        return _copied(self)
+
+
+def _copied(tree: Any) -> Any:
+    kind = type(tree)
+    if kind is dict or kind is PlainEvent:
+        return {key: _copied(item) for key, item in tree.items()}
+    return [_copied(item) for item in tree] if kind is list else tree
+
+
+def plain_event(
+    record: logging.LogRecord,
+    agent_id: str,
+    metadata: Optional[Mapping[str, Any]],
+    max_bytes: int,
+) -> Optional[PlainEvent]:
+    """Return the event of *record*, a copy of our own, if it is a plain one."""
+    fields = record.__dict__
+    try:
+        if _is_unusual(fields):
+            return None
+        described = _described(fields, metadata)
+        event = PlainEvent(_assembled(fields, agent_id))
+        if not _looks_through(event, described, min(max_bytes, MAX_CHARS)):
+            return None
+        for name, length in TRACE_IDS.items():
+            given = fields.get(name)
+            if given is not None:
+                if not is_id(given, length):
+                    return None
+                described[name] = given
+    except Exception:  # not what is expected here, so for the careful way
+        return None
+    event["metadata"] = described
+    return event
+
+
+class _UnusualError(Exception):
+    """Say that a record is for the careful way."""
+
+
+def _is_unusual(fields: Mapping[str, Any]) -> bool:
+    """Tell at a glance whether it is an error, or says something in its own words."""
+    get = fields.get
+    return bool(
+        fields["levelno"] >= logging.ERROR
+        or get("exc_text") is not None
+        or get("_agent_error") is not None
+        or get("stack_info") is not None
+        or get("error_message") is not None
+        or get("agent_id") is not None
+        or STATUS.get(get("status", "success")) != "success"
+        or get("event_id", fields[EVENT_ID]) != fields[EVENT_ID]
+    )
+
+
+def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
+    get = fields.get
+    latency, cost = get("latency_ms"), get("cost_usd")
+    if latency is not None:
+        latency = round(_number(latency))
+        if not 0 <= latency < MAX_LATENCY:
+            raise _UnusualError
+    kind = get("event_type", "log")
+    if type(kind) is not str:
+        raise _UnusualError
+    return {
+        "agent_id": _agent_id(get("_agent_context"), agent_id),
+        "event_type": kind.strip() or "log",
+        "timestamp": _started(fields, latency),
+        "input_data": _payload(get("input_data")),
+        "output_data": _payload(get("output_data")),
+        "metadata": None,
+        "cost_usd": None if cost is None else float(_number(cost)),
+        "latency_ms": latency,
+        "status": "success",
+        "error_message": None,
+    }
+
+
+def _number(value: Any) -> Any:
+    if not _is_plain_number(value):
+        raise _UnusualError
+    return value
+
+
+def _agent_id(context: Any, agent_id: str) -> str:
+    bound = context.get("agent_id") if context else None
+    chosen = agent_id if bound is None else bound.strip() or agent_id
+    if type(chosen) is not str:
+        raise _UnusualError
+    return chosen
+
+
+def _started(fields: Mapping[str, Any], latency: Optional[int]) -> str:
+    """Return when it began: as given, else the record's time less its duration."""
+    given = fields.get("timestamp")
+    if given is None:
+        given = fields["created"] - (latency or 0) / 1000
+    moment = utc(_number(given))
+    if moment is None:
+        raise _UnusualError
+    return moment
+
+
+def _payload(value: Any) -> Any:
+    kind = type(value)
+    if kind is Snapshot or kind is dict:
+        return dict(value)
+    if value is None:
+        return None
+    return {"items" if kind is list else "value": value}
+
+
+def _described(
+    fields: Mapping[str, Any], of_handler: Optional[Mapping[str, Any]]
+) -> Dict[str, Any]:
+    """Return the metadata; of what comes from several sources, the last wins."""
+    result = {
+        "event_id": fields[EVENT_ID],
+        "logger": fields["name"],
+        "level": fields["levelname"],
+        "message": _message(fields),
+    }
+    if fields["funcName"] is not None:
+        result["function_name"] = fields["funcName"]
+    if fields["module"] is not None:
+        result["module"] = fields["module"]
+    if not _TEXTS.issuperset(map(type, result.values())):
+        raise _UnusualError
+    if of_handler:
+        if not _SCALARS.issuperset(map(type, of_handler.values())):
+            raise _UnusualError
+        _add(result, of_handler)
+    context = fields.get("_agent_context")
+    if context:
+        _add(result, context.get("metadata"))
+        _add_named(result, context, OWNERS)
+    _add(result, fields.get("metadata"))
+    given = {name: fields[name] for name in fields if name not in KNOWN}
+    if "_agent_" in "".join(given):
+        raise _UnusualError
+    _add(result, given)
+    _add_named(result, fields, NAMED)
+    return result
+
+
+def _message(fields: Mapping[str, Any]) -> Any:
+    args = fields["args"]
+    if not args:
+        return fields["msg"]
+    if type(args) is not tuple or not _SCALARS.issuperset(map(type, args)):
+        raise _UnusualError
+    return fields["msg"] % args
+
+
+def _add(result: Dict[str, Any], source: Any) -> None:
+    if not source:
+        return
+    if type(source) not in _DICTS or not _NOT_OTHERS.isdisjoint(source):
+        raise _UnusualError
+    result.update(source)
+
+
+def _add_named(result: Dict[str, Any], fields: Mapping[str, Any], names: Any) -> None:
+    for name in names:
+        given = fields.get(name)
+        if given is not None:
+            if type(given) is not str:
+                raise _UnusualError
+            result[name] = given
+
+
+def _looks_through(
+    event: PlainEvent, described: Dict[str, Any], max_chars: int
+) -> bool:
+    """Tell whether all of *event* is plain JSON data, and note what it holds."""
+    texts, names = event.texts, event.names
+    payloads = (event["input_data"], event["output_data"])
+    nodes: List[Any] = [described, *(one for one in payloads if one is not None)]
+    values = 0
+    for node in nodes:
+        values += len(node)
+        if values > _MAX_VALUES:
+            return False
+        if type(node) is not list:
+            names.update(node)
+            items: Any = node.values()
+        else:
+            items = node
+            if len(node) >= _HISTORY and _take_history(node, texts, names):
+                continue
+        for item in items:
+            kind = type(item)
+            if kind is str:
+                texts.append(item)
+            elif kind is dict or kind is list:
+                nodes.append(item)
+            elif not _is_plain_number(item) if kind not in _SINGLE else False:
+                return False
+    del texts[0]  # the event id
+    texts += event["agent_id"], event["event_type"]
+    return _are_sound(texts, max_chars) and _are_good(names)
+
+
+def _take_history(node: List[Any], texts: List[str], names: Set[str]) -> bool:
+    """Note what a chat history holds; tell whether it is one, of texts alone."""
+    if not _PLAIN_DICTS.issuperset(map(type, node)):
+        return False
+    values = list(chain.from_iterable(map(dict.values, node)))
+    if not _TEXTS.issuperset(map(type, values)):
+        return False
+    names.update(*node)
+    texts += values
+    return True
+
+
+def _is_plain_number(value: Any) -> bool:
+    if type(value) is int:
+        return -_LARGEST <= value < _LARGEST
+    return type(value) is float and value - value == 0.0
+
+
+def _are_sound(texts: List[str], max_chars: int) -> bool:
+    """Tell whether none of *texts* has to be cut or mended."""
+    text = "".join(texts)
+    if not text.isascii():
+        text.encode()  # or else there is half a surrogate pair in it
+    return len(text) <= max_chars
+
+
+def _are_good(names: Set[str]) -> bool:
+    if _good_names.issuperset(names):
+        return True
+    for name in names - _good_names:
+        if type(name) is not str or len(name) > _MAX_NAME or not name.isascii():
+            return False
+        if len(_good_names) >= _MAX_NAMES:
+            _good_names.clear()
+        _good_names.add(name)
+    return True

@@ -1,0 +1,198 @@
+"""The short way to an event is the careful way, where it is taken."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from typing import Any, Dict, Optional
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oddities
+from agentmonitor_logging._encoding import encode
+from agentmonitor_logging._shortcut import PlainEvent, plain_event
+from agentmonitor_logging._snapshot import snapshot_record
+from agentmonitor_logging.context import agent_context
+from agentmonitor_logging.events import _Reading, event_from_record
+from agentmonitor_logging.redaction import Redactor
+
+LIMIT = 262_144
+HISTORY = [{"role": "user", "content": f"message {n}"} for n in range(20)]
+
+PLAIN: Dict[str, Dict[str, Any]] = {
+    "a bare line": {},
+    "fields of the event": {
+        "event_type": " tool_call ",
+        "input_data": {"q": "x", "n": [1, 2.5, None, {"deep": [True]}]},
+        "output_data": ["a", "b"],
+        "cost_usd": 0.25,
+        "latency_ms": 12.6,
+        "status": "ok",
+        "timestamp": 1792152000.25,
+        "session_id": "s",
+        "user_id": "u",
+        "function_name": "f",
+        "trace_id": "ab" * 16,
+        "span_id": "cd" * 8,
+        "parent_span_id": None,
+        "metadata": {"release": "1", "tags": ["a"]},
+    },
+    "a chat history": {"input_data": {"messages": HISTORY}, "output_data": "yes"},
+    "twelve extra fields": {f"field_{n}": n for n in range(12)},
+    "text of the world": {"input_data": {"q": "é漢\U0001f600\x00"}, "other": "ü"},
+    "whole numbers": {"a": 2**63 - 1, "b": -(2**63), "cost_usd": 1, "latency_ms": 0},
+}
+
+UNUSUAL: Dict[str, Dict[str, Any]] = {
+    "an error": {"status": "error"},
+    "an error message": {"error_message": "bad"},
+    "another agent": {"agent_id": "other"},
+    "an id that is none": {"trace_id": "xyz"},
+    "a reserved name": {"level": "high"},
+    "a secret attribute": {"_agent_own": 1},
+    "a large number": {"a": 2**63},
+    "not a number": {"a": float("nan")},
+    "half a surrogate": {"a": "\ud800"},
+    "a long name": {"x" * 300: 1},
+    "a name with an accent": {"input_data": {"né": 1}},
+    "a number as name": {"input_data": {1: 2}},
+    "a tuple": {"input_data": (1, 2)},
+    "an object": {"input_data": oddities.Card("x")},
+    "much text": {"input_data": "x" * 100_000},
+    "many items": {"input_data": list(range(9_000))},
+}
+
+
+def record_of(msg: Any = "m", args: Any = (), **extra: Any) -> logging.LogRecord:
+    record = logging.LogRecord("shop", 20, "/a/basket.py", 7, msg, args, None, "buy")
+    record.__dict__.update(extra)
+    return snapshot_record(record)
+
+
+def short(record: logging.LogRecord, **options: Any) -> Optional[PlainEvent]:
+    return plain_event(record, "bot", options.get("metadata"), LIMIT)
+
+
+def careful(record: logging.LogRecord, **options: Any) -> Dict[str, Any]:
+    return _Reading(record, "bot", LIMIT).event(options.get("metadata"), None)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether both are the same JSON, down to the order and kind of everything."""
+    return json.dumps(one) == json.dumps(other)
+
+
+@pytest.mark.parametrize("extra", PLAIN.values(), ids=PLAIN)
+def test_usual_records_take_it(extra: Dict[str, Any]) -> None:
+    """Texts, numbers and containers of them make the event that care would make."""
+    with agent_context(session_id="s-1", agent_id="bound", tenant="north"):
+        record = record_of("step %d of %s", (3, "five"), **extra)
+    event = short(record, metadata={"release": "2", "region": "eu"})
+
+    assert event is not None
+    assert same(event, careful(record, metadata={"release": "2", "region": "eu"}))
+
+
+@pytest.mark.parametrize("extra", UNUSUAL.values(), ids=UNUSUAL)
+def test_unusual_records_do_not(extra: Dict[str, Any]) -> None:
+    """Whatever has to be mended, cut, rendered or sorted out is left to care."""
+    assert short(record_of(**extra)) is None
+
+
+@pytest.mark.parametrize(
+    ("msg", "args"), [("%d", ("x",)), (object(), ()), ("%(a)s", ({"a": 1},)), (1, ())]
+)
+def test_messages_that_do_not_format_do_not(msg: Any, args: Any) -> None:
+    """What fails, or may run somebody's code, is left to care."""
+    assert short(record_of(msg, args)) is None
+
+
+def test_metadata_of_the_handler_that_holds_more_than_scalars_does_not() -> None:
+    """It is the application's, and has not been copied."""
+    assert short(record_of(), metadata={"tags": ["a"]}) is None
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["success", "error", "ab" * 16, "cd" * 8, " "]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=6),
+        st.dictionaries(st.one_of(st.text(max_size=5), st.integers()), inner),
+        st.tuples(inner),
+    ),
+    max_leaves=20,
+)
+NAMES = st.sampled_from(
+    """event_type input_data output_data metadata cost_usd latency_ms status trace_id
+    span_id parent_span_id session_id user_id function_name timestamp agent_id event_id
+    error_message level logger other more _agent_more""".split()
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.dictionaries(NAMES, VALUES, max_size=5), st.text(max_size=10), SCALARS)
+def test_any_record_that_takes_it_comes_out_the_same(
+    extra: Dict[str, Any], msg: str, bound: Any
+) -> None:
+    """There is no record of which the two ways make different events."""
+    with agent_context(session_id=bound, tenant=bound):
+        record = record_of(msg, **extra)
+    event = short(record)
+
+    if event is not None:
+        assert same(event, careful(record))
+
+
+def test_the_texts_and_names_are_all_that_a_secret_could_be_in() -> None:
+    """Every text and key of the event is among them, but for ids and times of ours."""
+    event = short(record_of(**PLAIN["fields of the event"], other={"k": ["v"]}))
+
+    assert event is not None
+    assert {"x", "deep", "k", "v", "m", "shop", "bot", "tool_call", "release"} <= (
+        set(event.texts) | event.names
+    )
+    assert event["metadata"]["event_id"] not in event.texts
+
+
+def test_a_record_stays_as_it_is_when_its_event_is_redacted() -> None:
+    """Other targets of the same listener see what was logged."""
+    held = {
+        "password": "kitten-42",
+        "messages": [*HISTORY, {"content": "sk-" + "a1" * 20}],
+    }
+    record = record_of(input_data=copy.deepcopy(held))
+    event = short(record)
+    assert event is not None
+    redacted = Redactor().redact(event)
+
+    assert "kitten" not in str(redacted)
+    assert "a1a1" not in str(redacted)
+    assert held == record.input_data
+
+
+def test_the_event_of_a_record_is_the_callers_own() -> None:
+    """Who asks for an event by `event_from_record` may change it."""
+    record = record_of(input_data={"deep": [1]})
+    event = event_from_record(record, agent_id="bot")
+    event["input_data"]["deep"].append(2)
+
+    assert {"deep": [1]} == record.input_data
+
+
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_what_grows_in_encoding_is_truncated(ensure_ascii: bool) -> None:
+    """The bound is that of the bytes, whatever the characters take."""
+    event = short(record_of(input_data={"text": "\x01" * 60_000}))
+
+    assert event is not None
+    assert len(encode(event, 65_536, ensure_ascii=ensure_ascii)) <= 65_536
