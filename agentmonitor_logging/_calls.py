@@ -3,8 +3,8 @@
 `Calls` belongs to the function and is made while decorating; it hands out one
 watcher per call: a `Call` for what returns once, a `Stream` for what yields.
 
-Where the logger wants errors only, the watcher is *quiet*: no copy, no span, nothing
-unless an Exception comes.
+Where the logger wants errors only, all is *quiet*: no copy, no span, nothing unless an
+Exception comes. What returns once then has no watcher at all.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from typing import (
 )
 
 from agentmonitor_logging._arguments import Arguments, code_of
+from agentmonitor_logging._audience import AnyLogger
 from agentmonitor_logging._capture import (
     FRAMES_NEEDED,
-    AnyLogger,
     Producer,
     Step,
     as_object,
+    begins_safely,
     copied,
     never_raises,
     report_swallowed,
@@ -51,7 +52,7 @@ class Calls:
 
     __slots__ = (
         *("_arguments", "_event_type", "_has_input", "_metadata", "_producer"),
-        "has_output",
+        *("audience", "has_output", "level"),
     )
 
     def __init__(
@@ -72,27 +73,51 @@ class Calls:
         if code is not None:
             source = Source(code.co_filename, code.co_firstlineno, name)
         self._producer = Producer(logger or module, level, name, source)
+        self.audience = self._producer.audience
+        self.level = level
         self._arguments = Arguments(target)
         self._event_type = event_type
         self._has_input = capture_input
         self.has_output = capture_output
         self._metadata = {"function_name": name, "module": module, **metadata}
 
-    def begin(self, kind: Callable[..., W], args: Args, kwargs: Kwargs) -> Optional[W]:
-        """Return the watcher of one call, or None where nobody would hear of it."""
+    def begin(self, args: Args, kwargs: Kwargs) -> Optional[Call]:
+        """Return the watcher of a call that somebody would hear of, if all is well."""
         try:  # what `begins_safely` does, at half the price
             isinstance(None, FRAMES_NEEDED)
-            producer = self._producer
-            logger = producer.logger
-            if logger.isEnabledFor(producer.level):
-                return kind(self, self.input_of(args, kwargs), None)
-            if logger.isEnabledFor(producer.error_level):
-                return kind(self, None, (args, kwargs))
+            return Call(self, self.input_of(args, kwargs))
         except RecursionError:
             raise
         except Exception as error:  # the boundary to the application
             report_swallowed(error, "Calls.begin")
+            return None
+
+    @begins_safely
+    def begin_stream(
+        self, kind: Callable[..., W], args: Args, kwargs: Kwargs
+    ) -> Optional[W]:
+        """Return the watcher of one stream, or None where nobody would hear of it.
+
+        A quiet one is given its arguments uncopied.
+        """
+        hears = self.audience.hears
+        if hears(self.level):
+            return kind(self, self.input_of(args, kwargs), None)
+        if hears(self._producer.error_level):
+            return kind(self, None, (args, kwargs))
         return None
+
+    @never_raises
+    def failed_quietly(
+        self, error: BaseException, began: float, args: Args, kwargs: Kwargs
+    ) -> None:
+        """Log the event of a call that nobody would have heard of, but it raised."""
+        if isinstance(error, Exception) and self.audience.hears(
+            self._producer.error_level
+        ):
+            step = Step(has_span=False, began=began)
+            step.end()
+            self.log(step, self.input_of(args, kwargs), None, error)
 
     def input_of(self, args: Args, kwargs: Kwargs) -> Optional[Snapshot]:
         """Copy the arguments of a call, where they are wanted."""
@@ -129,35 +154,26 @@ def _below_us(error: BaseException) -> Optional[TracebackType]:
 
 
 class Call:
-    """Watch one call that returns once.
+    """Watch one call that returns once, and that somebody would hear of."""
 
-    A quiet one is given its arguments *uncopied*, and copies them if it has to.
-    """
+    __slots__ = ("_calls", "_input", "_step")
 
-    __slots__ = ("_calls", "_input", "_step", "_uncopied")
-
-    def __init__(
-        self, calls: Calls, input_data: Any, uncopied: Optional[Uncopied]
-    ) -> None:
+    def __init__(self, calls: Calls, input_data: Any) -> None:
         self._calls = calls
         self._input = input_data
-        self._uncopied = uncopied
-        self._step = Step(has_span=uncopied is None)
+        self._step = Step(has_span=True)
 
-    @never_raises
     def succeeded(self, result: Any) -> None:
         """Log the event of a call that returned *result*."""
-        self._step.end()
-        if self._uncopied is None:
+        try:  # what `never_raises` does, at half the price
+            self._step.end()
             output = as_object(result) if self._calls.has_output else None
             self._calls.log(self._step, self._input, output)
+        except Exception as error:  # the boundary to the application
+            report_swallowed(error, "Call.succeeded")
 
     @never_raises
     def failed(self, error: BaseException) -> None:
         """Log the event of a call that raised *error*."""
         self._step.end()
-        if self._uncopied is None:
-            self._calls.log(self._step, self._input, None, error)
-        elif isinstance(error, Exception):
-            input_data = self._calls.input_of(*self._uncopied)
-            self._calls.log(self._step, input_data, None, error)
+        self._calls.log(self._step, self._input, None, error)

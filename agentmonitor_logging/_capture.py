@@ -23,6 +23,7 @@ from typing import (
 )
 
 from agentmonitor_logging import _diagnostics
+from agentmonitor_logging._audience import AnyLogger, audience_of
 from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import Snapshot, are_plain, snapshot
 from agentmonitor_logging._templates import RecordTemplate, Source
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 T = TypeVar("T")
-
-AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
-"""What an event may be logged through."""
 
 _FORMATTED = frozenset(("message", "asctime"))
 FRAMES_NEEDED: Any = str
@@ -136,19 +134,23 @@ class Step:
     """One stretch of work under way: when it began, and its span.
 
     Making one makes its span current until `end`. Without *has_span* the span is
-    made only when `fields` asks for it: nobody inside can be a child of it.
+    made only when `fields` asks for it: nobody inside can be a child of it. One that
+    *began* earlier is given the reading of `time.perf_counter` at its start.
     """
 
     __slots__ = (
         *("_bound", "_latency_ms", "_previous", "_span", "_started", "_timestamp"),
     )
 
-    def __init__(self, *, has_span: bool) -> None:
+    def __init__(self, *, has_span: bool, began: Optional[float] = None) -> None:
         self._bound = bound_fields()
         self._latency_ms: Optional[int] = None
         self._span: Optional[Span] = None
         self._timestamp = time()
-        self._started = perf_counter()
+        self._started = now = perf_counter()
+        if began is not None:
+            self._started = began
+            self._timestamp -= now - began
         if has_span:
             self._span, self._previous = start_span()
 
@@ -183,25 +185,17 @@ class Producer:
     that of a success; an error has at least ERROR.
     """
 
-    __slots__ = ("_logger", "_source", "_success", "error_level", "level", "name")
+    __slots__ = ("_source", "_success", "audience", "error_level", "level", "name")
 
     def __init__(
         self, logger: Union[AnyLogger, str], level: int, name: str, source: Source
     ) -> None:
-        self._logger = logger
+        self.audience = audience_of(logger)
         self._source = source
         self._success = RecordTemplate(level, "%s ok %d ms", source)
         self.level = level
         self.error_level = max(level, logging.ERROR)
         self.name = name
-
-    @property
-    def logger(self) -> AnyLogger:
-        """Fetch the logger at the first call: configuring may come after import."""
-        logger = self._logger
-        if isinstance(logger, str):
-            logger = self._logger = logging.getLogger(logger)
-        return logger
 
     def log_success(self, fields: Dict[str, Any]) -> None:
         """Log *fields* as a success."""
@@ -238,7 +232,7 @@ class Producer:
         fields: Dict[str, Any],
         exc_info: Any = None,
     ) -> None:
-        logger = self.logger
+        logger = self.audience.logger
         extra: Dict[str, Any] = {}
         if not isinstance(logger, logging.Logger):
             logger, extra = _unadapted(logger, template.message)

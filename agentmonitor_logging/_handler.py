@@ -13,7 +13,7 @@ import weakref
 from dataclasses import replace
 from typing import Any, Iterable, Optional, Protocol, Sequence, Set, Tuple, Union
 
-from . import _diagnostics, _naming, _process
+from . import _audience, _diagnostics, _naming, _process
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
 from ._pickling import dress_of, options_of, rebuilt
@@ -62,6 +62,8 @@ class AgentMonitorHandler(logging.Handler):
             self._assemble(self._config)
             _process.watch(self)
             _naming.expect(self)
+        else:
+            _audience.expect_disabled()
         super().__init__(level)
 
     def _assemble(self, config: Config) -> None:
@@ -92,6 +94,11 @@ class AgentMonitorHandler(logging.Handler):
             ),
         )
         _process.when_gone(self, self._sender.stop_when_empty)
+
+    @property
+    def is_disabled(self) -> bool:
+        """Tell whether the option `enabled` is false: then this hears nothing."""
+        return not self._config.enabled
 
     def __repr__(self) -> str:
         config = self._config

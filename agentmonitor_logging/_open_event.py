@@ -113,9 +113,9 @@ class OpenEvent(EventSetters):
     def begin(self) -> None:
         """Start the clock, and the span unless only an error would be heard of."""
         producer = self._producer
-        logger = producer.logger
-        self._is_quiet = not logger.isEnabledFor(producer.level)
-        if not self._is_quiet or logger.isEnabledFor(producer.error_level):
+        hears = producer.audience.hears
+        self._is_quiet = not hears(producer.level)
+        if not self._is_quiet or hears(producer.error_level):
             self._step = Step(has_span=not self._is_quiet)
 
     @never_raises

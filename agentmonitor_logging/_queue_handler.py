@@ -62,7 +62,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._respects_levels = respect_handler_level
         self._wiring = threading.RLock()
         self._closed = False
-        self._disabled = False
+        self.is_disabled = False
+        """Whether all that it feeds is disabled: then this hears nothing."""
         self.configured_by_function = False
         """Whether `configure` made it, which then may replace it."""
         self._size = options.get("queue_size") or _default("queue_size")
@@ -93,9 +94,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self._resolve_names(only_if_ready=True)
         elif queue is None or options:
             self._target = AgentMonitorHandler(**options)
-            self._disabled = not self._target._config.enabled
+            self.is_disabled = not self._target._config.enabled
             self._size = self._target._config.queue_size
-            if not self._disabled:
+            if not self.is_disabled:
                 self._listen_for((self._target,))
         else:
             # dictConfig of Python 3.12 and newer may set the listener right after.
@@ -125,15 +126,15 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._listener = listener
         self._records = getattr(listener, "_records", None) or ForeignQueue(self.queue)
         targets = [h for h in listener.handlers if isinstance(h, AgentMonitorHandler)]
-        self._disabled = bool(targets) and len(targets) == len(listener.handlers)
-        self._disabled &= not any(target._config.enabled for target in targets)
+        self.is_disabled = bool(targets) and len(targets) == len(listener.handlers)
+        self.is_disabled &= not any(target._config.enabled for target in targets)
         self._ledgers = [target._ledger for target in targets]
         self._accepted_by = (_process.forks, *map(id, self._ledgers))
         self._counts_itself = isinstance(self._records, RecordQueue)
         # Another's listener is its owner's to start and stop.
         self._starts_listener = isinstance(listener, AgentMonitorQueueListener)
         self._is_direct = (
-            self._counts_itself and self._starts_listener and not self._disabled
+            self._counts_itself and self._starts_listener and not self.is_disabled
         ) and _is_unchanged(type(self))
         for target in targets:
             target.expect_named()
@@ -217,7 +218,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         return True
 
     def _handle(self, record: logging.LogRecord) -> Any:
-        if self._disabled or is_our_own(record):
+        if self.is_disabled or is_our_own(record):
             return False
         try:
             passed: Any = self.filter(record) if self.filters else True
@@ -235,7 +236,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         try:
             if self._names is not None:
                 self._resolve_names()
-            if not self._disabled:
+            if not self.is_disabled:
                 self.enqueue(self.prepare(record))
         except Exception as error:  # nothing reaches the application
             self._refused(error)
@@ -304,7 +305,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     def targets(self) -> List[AgentMonitorHandler]:
         """Return the handlers of ours that this one feeds."""
-        if self._disabled and self._target is not None:
+        if self.is_disabled and self._target is not None:
             return [self._target]
         handlers = getattr(self.listener, "handlers", ())
         return [h for h in handlers if isinstance(h, AgentMonitorHandler)]

@@ -70,12 +70,12 @@ class PlainEvent(Dict[str, Any]):
 
     def copied(self) -> Event:
         """Return a copy that shares nothing, for who changes it."""
-        return _copied(self)
+        return {key: _copied(item) for key, item in self.items()}
 
 
 def _copied(tree: Any) -> Any:
     kind = type(tree)
-    if kind is dict or kind is PlainEvent:
+    if kind is dict:
         return {key: _copied(item) for key, item in tree.items()}
     return [_copied(item) for item in tree] if kind is list else tree
 

@@ -281,7 +281,7 @@ class StreamFunction:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the generator of this call, watched."""
-        stream: Optional[Stream] = self._calls.begin(Stream, args, kwargs)
+        stream: Optional[Stream] = self._calls.begin_stream(Stream, args, kwargs)
         if stream is None:
             return self.__wrapped__(*args, **kwargs)
         try:

@@ -100,14 +100,18 @@ def _add_names(attributes: Dict[str, Any]) -> None:
     Their modules may be half imported, and there may be no loop here, or no task.
     """
     multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing is not None and logging.logMultiprocessing:
+    if not logging.logMultiprocessing:
+        attributes["processName"] = None
+    elif multiprocessing is not None:
         try:
             attributes["processName"] = multiprocessing.current_process().name
         except Exception:
             attributes["processName"] = "MainProcess"
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and getattr(logging, "logAsyncioTasks", False):
-        try:
-            attributes["taskName"] = asyncio.current_task().get_name()
-        except Exception:
-            attributes["taskName"] = None
+    if "taskName" in attributes:
+        attributes["taskName"] = None
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and logging.logAsyncioTasks:  # type: ignore[attr-defined]
+            try:
+                attributes["taskName"] = asyncio.current_task().get_name()
+            except Exception:
+                attributes["taskName"] = None

@@ -11,6 +11,7 @@ import inspect
 import logging
 import sys
 from contextvars import ContextVar
+from time import perf_counter
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,9 +26,9 @@ from typing import (
     overload,
 )
 
-from agentmonitor_logging._calls import Call, Calls
+from agentmonitor_logging._audience import AnyLogger
+from agentmonitor_logging._calls import Calls
 from agentmonitor_logging._capture import (
-    AnyLogger,
     Producer,
     as_object,
     copied,
@@ -171,8 +172,20 @@ def _wrapper_of(target: Any, base: Any, calls: Calls) -> Any:
 
 
 def _wrapper(target: Callable[..., R], calls: Calls) -> Callable[..., R]:
+    audience, level = calls.audience, calls.level
+
     def wrapper(*args: Any, **kwargs: Any) -> R:
-        call = calls.begin(Call, args, kwargs)
+        heard = audience.hears(level)
+        if not heard:
+            if heard is None:
+                return target(*args, **kwargs)
+            began = perf_counter()
+            try:
+                return target(*args, **kwargs)
+            except BaseException as error:
+                calls.failed_quietly(error, began, args, kwargs)
+                raise
+        call = calls.begin(args, kwargs)
         if call is None:
             return target(*args, **kwargs)
         try:
@@ -187,8 +200,20 @@ def _wrapper(target: Callable[..., R], calls: Calls) -> Callable[..., R]:
 
 
 def _async_wrapper(target: Callable[..., Any], calls: Calls) -> Callable[..., Any]:
+    audience, level = calls.audience, calls.level
+
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        call = calls.begin(Call, args, kwargs)
+        heard = audience.hears(level)
+        if not heard:
+            if heard is None:
+                return await target(*args, **kwargs)
+            began = perf_counter()
+            try:
+                return await target(*args, **kwargs)
+            except BaseException as error:
+                calls.failed_quietly(error, began, args, kwargs)
+                raise
+        call = calls.begin(args, kwargs)
         if call is None:
             return await target(*args, **kwargs)
         try:

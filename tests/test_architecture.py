@@ -17,7 +17,7 @@ _spotting _spool_files
 _spool_segment
 _spool
 _config _stats _diagnostics _raised
-_sigterm
+_sigterm _audience
 _copier _foreign
 context
 _naming

@@ -1,0 +1,173 @@
+"""Nobody pays for events that nobody hears, and who listens later hears them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, Iterator, List
+
+import pytest
+
+from agentmonitor_logging import AgentMonitorHandler, AgentMonitorQueueHandler
+from agentmonitor_logging import _audience, _diagnostics
+from agentmonitor_logging._audience import audience_of
+from agentmonitor_logging.tracking import agent_event, log_agent_call
+from capturing import Records
+from conftest import KEY
+
+top = logging.Logger("audience")
+log = logging.Logger("audience.of")
+"""Known to nobody: pytest hangs handlers of its own on every logger it can find."""
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(_audience, "_any_disabled", False)
+    monkeypatch.setattr(_audience, "_known", {})
+    log.setLevel(logging.INFO)
+    log.parent = top
+    log.propagate = False
+    yield
+    log.handlers.clear()
+    top.handlers.clear()
+
+
+def disabled(kind: Callable[..., Any] = AgentMonitorQueueHandler) -> Any:
+    return kind(api_key=KEY, agent_id="bot", enabled=False)
+
+
+@pytest.mark.parametrize("kind", [AgentMonitorQueueHandler, AgentMonitorHandler])
+def test_where_all_handlers_are_disabled_nobody_hears(kind: Any) -> None:
+    """Not even an error, of any level."""
+    log.addHandler(disabled(kind))
+
+    assert audience_of(log).hears(logging.CRITICAL) is None
+
+
+def test_a_disabled_handler_is_found_wherever_it_stands() -> None:
+    """Above the logger, as far as records propagate, and below adapters."""
+    log.propagate = True
+    top.addHandler(disabled())
+
+    assert audience_of(logging.LoggerAdapter(log, {})).hears(logging.INFO) is None
+    assert audience_of(log).hears(logging.INFO) is None
+
+
+def test_a_handler_of_the_application_hears() -> None:
+    """One that is not disabled is enough."""
+    log.addHandler(disabled())
+    log.addHandler(logging.NullHandler())
+
+    assert audience_of(log).hears(logging.INFO)
+
+
+def test_without_any_handler_the_last_resort_hears() -> None:
+    """Logging would print an error; so nothing is held back."""
+    disabled()
+
+    assert audience_of(log).hears(logging.INFO)
+
+
+CHANGES: List[Callable[[], Any]] = [
+    lambda: log.addHandler(logging.NullHandler()),
+    lambda: setattr(log, "handlers", [logging.NullHandler()]),
+    lambda: log.handlers.__setitem__(0, logging.NullHandler()),
+    lambda: log.handlers.clear(),
+    lambda: (
+        top.addHandler(logging.NullHandler()),
+        setattr(log, "propagate", True),
+    ),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_who_listens_later_hears(change: Callable[[], Any]) -> None:
+    """Whatever way the handlers change, the next call is watched again."""
+    log.addHandler(disabled())
+    audience = audience_of(log)
+    before = [audience.hears(logging.INFO) for _ in range(3)]
+    change()
+
+    assert [None] * 3 == before
+    assert [True, True] == [audience.hears(logging.INFO) for _ in range(2)]
+
+
+def test_a_handler_disabled_later_spares_the_calls_after_it() -> None:
+    """What was heard before is asked about anew when a disabled handler is made."""
+    audience = audience_of(log)
+    before = audience.hears(logging.INFO)
+    log.addHandler(disabled())
+
+    assert before
+    assert audience.hears(logging.INFO) is None
+
+
+def test_a_level_that_changes_is_heeded() -> None:
+    """The answer is that of the logger, at every call."""
+    known = logging.getLogger("audience.levels")
+    audience = audience_of("audience.levels")
+    answers = []
+    for level in (logging.INFO, logging.ERROR, logging.DEBUG):
+        known.setLevel(level)
+        answers.append(bool(audience.hears(logging.INFO)))
+
+    assert [True, False, True] == answers
+
+
+@pytest.mark.swallows
+def test_a_logger_that_fails_to_answer_hears_nothing() -> None:
+    """A class of the application's own may raise; the call goes on."""
+
+    class Broken(logging.Logger):
+        def isEnabledFor(self, level: int) -> bool:
+            raise ValueError("no idea")
+
+    watched = log_agent_call(logger=Broken("broken"))(lambda: "done")
+
+    assert "done" == watched()
+    assert any("no idea" in line for line in _diagnostics.swallowed)
+
+
+def test_more_loggers_than_are_remembered_are_heard_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is kept of loggers is bounded."""
+    monkeypatch.setattr(_audience, "_MAX_KNOWN", 3)
+    audiences = [audience_of(f"audience.{number}") for number in range(10)]
+
+    assert len(_audience._known) <= 3
+    assert all(audience.hears(logging.ERROR) for audience in audiences)
+
+
+def test_disabled_calls_and_blocks_do_their_work() -> None:
+    """Results, exceptions and the setters of a block are as ever."""
+    log.addHandler(disabled())
+
+    @log_agent_call(logger=log)
+    def divide(a: int, b: int) -> float:
+        return a / b
+
+    with agent_event("step", logger=log) as event:
+        event.set_output({"a": 1})
+
+    assert 2.0 == divide(4, 2)
+    with pytest.raises(ZeroDivisionError):
+        divide(1, 0)
+
+
+def test_an_error_below_the_level_is_told_with_its_latency() -> None:
+    """A call whose success nobody would hear of tells when it fails."""
+    records = Records()
+    log.addHandler(records)
+    log.setLevel(logging.ERROR)
+
+    @log_agent_call(logger=log)
+    def fail(number: int) -> None:
+        raise ValueError(number)
+
+    with pytest.raises(ValueError):
+        fail(7)
+    (record,) = records
+
+    assert {"number": 7} == record.input_data
+    assert record.latency_ms >= 0
+    assert abs(record.timestamp - record.created) < 5
