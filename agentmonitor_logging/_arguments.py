@@ -11,6 +11,8 @@ from functools import partial
 from types import CodeType, MethodType
 from typing import Any, Dict, Optional, Tuple
 
+from ._snapshot import Snapshot
+
 _RECEIVERS = frozenset(("self", "cls"))
 
 
@@ -55,8 +57,9 @@ class Arguments:
         names = self._names
         if names is None:
             return {"args": list(args), "kwargs": kwargs}
-        named = dict(zip(names, args))
-        named.update(kwargs)
+        named: Dict[str, Any] = Snapshot(zip(names, args))
+        if kwargs:
+            named.update(kwargs)
         if len(named) < len(args) + len(kwargs):  # too many, or two of one name
             named = self._sorted_out(names, args, kwargs)
         if self._omitted is not None:

@@ -153,27 +153,29 @@ def _below_us(error: BaseException) -> Optional[TracebackType]:
     return traceback and (traceback.tb_next or traceback)
 
 
-class Call:
+class Call(Step):
     """Watch one call that returns once, and that somebody would hear of."""
 
-    __slots__ = ("_calls", "_input", "_step")
+    __slots__ = ("_calls", "_input")
 
     def __init__(self, calls: Calls, input_data: Any) -> None:
         self._calls = calls
         self._input = input_data
-        self._step = Step(has_span=True)
+        super().__init__(has_span=True)
 
     def succeeded(self, result: Any) -> None:
         """Log the event of a call that returned *result*."""
         try:  # what `never_raises` does, at half the price
-            self._step.end()
-            output = as_object(result) if self._calls.has_output else None
-            self._calls.log(self._step, self._input, output)
+            self.end()
+            calls = self._calls
+            calls.log(
+                self, self._input, as_object(result) if calls.has_output else None
+            )
         except Exception as error:  # the boundary to the application
             report_swallowed(error, "Call.succeeded")
 
     @never_raises
     def failed(self, error: BaseException) -> None:
         """Log the event of a call that raised *error*."""
-        self._step.end()
-        self._calls.log(self._step, self._input, None, error)
+        self.end()
+        self._calls.log(self, self._input, None, error)

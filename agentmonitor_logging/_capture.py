@@ -25,13 +25,15 @@ from typing import (
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import AnyLogger, audience_of
 from agentmonitor_logging._raised import ErrorText
-from agentmonitor_logging._snapshot import Snapshot, are_plain, snapshot
+from agentmonitor_logging._snapshot import MAX_TEXT, Snapshot, are_plain, snapshot
 from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import (
+    Binding,
     Span,
-    bound_fields,
+    current_binding,
+    current_span,
+    make_current,
     new_span,
-    restore,
     start_span,
 )
 
@@ -103,10 +105,10 @@ def report_swallowed(error: Exception, where: str) -> None:
 
 
 def copied(fields: Dict[str, Any]) -> Snapshot:
-    """Copy *fields*; most hold nothing that can change."""
+    """Copy *fields*, a dict of our own; most hold nothing that can change."""
     if are_plain(fields.values()):
-        return Snapshot(fields)
-    copy = snapshot(fields)
+        return fields if type(fields) is Snapshot else Snapshot(fields)
+    copy = snapshot(dict(fields))
     if type(copy) is not dict:  # one of them cannot be copied beside the others
         copy = {name: snapshot(value) for name, value in fields.items()}
     return Snapshot(copy)
@@ -118,6 +120,8 @@ def as_object(value: Any) -> Any:
     Objects of other people's types stay references; what they become is decided
     where they are converted.
     """
+    if type(value) is str and len(value) <= MAX_TEXT:
+        return Snapshot(value=value)
     copy = snapshot(value)
     kind: Any = type(copy)
     # No look into a set: the class of a class may forbid it.
@@ -139,26 +143,26 @@ class Step:
     """
 
     __slots__ = (
-        *("_bound", "_latency_ms", "_previous", "_span", "_started", "_timestamp"),
+        *("_binding", "_latency_ms", "_previous", "_span", "_started", "_timestamp"),
     )
 
     def __init__(self, *, has_span: bool, began: Optional[float] = None) -> None:
-        self._bound = bound_fields()
-        self._latency_ms: Optional[int] = None
-        self._span: Optional[Span] = None
+        self._binding = current_binding()
         self._timestamp = time()
         self._started = now = perf_counter()
         if began is not None:
             self._started = began
             self._timestamp -= now - began
+        self._span: Optional[Span] = None
         if has_span:
             self._span, self._previous = start_span()
 
     def end(self) -> None:
         """Stop the clock and make the previous span current again."""
-        self._latency_ms = self.elapsed_ms()
-        if self._span is not None:
-            restore(self._span, self._previous)
+        self._latency_ms = int((perf_counter() - self._started) * 1000 + 0.5)
+        # Elsewhere (a generator closed by another task) the current span is not ours.
+        if self._span is not None and current_span() is self._span:
+            make_current(self._previous)
 
     def elapsed_ms(self) -> int:
         """Return the whole milliseconds since the work began."""
@@ -166,16 +170,23 @@ class Step:
 
     def fields(self) -> Dict[str, Any]:
         """Return what a record of this step carries, whatever its outcome."""
-        span = self._span or new_span()
-        bound = self._bound
+        span, binding = self._span or new_span(), self._binding
         return {
             "timestamp": self._timestamp,
             "latency_ms": self._latency_ms,
             "trace_id": span.trace_id,
             "span_id": span.span_id,
             "parent_span_id": span.parent_span_id,
-            "_agent_context": Snapshot(snapshot(bound)) if bound else _NOTHING_BOUND,
+            "_agent_context": (
+                _NOTHING_BOUND
+                if binding is None
+                else Snapshot(snapshot(binding.fields))
+            ),
         }
+
+
+def _bound(binding: Binding) -> Snapshot:
+    return Snapshot(snapshot(binding.fields))
 
 
 class Producer:
@@ -200,8 +211,14 @@ class Producer:
     def log_success(self, fields: Dict[str, Any]) -> None:
         """Log *fields* as a success."""
         fields["status"] = "success"
+        logger = self.audience.logger
         args = (self.name, fields["latency_ms"])
-        self._log(self._success, args, fields)
+        if isinstance(logger, logging.Logger):
+            record = self._success.record(logger, args)
+            record.__dict__.update(fields)
+            logger.handle(record)
+        else:
+            self._log(self._success, args, fields)
 
     def log_error(
         self,

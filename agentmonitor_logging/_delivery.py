@@ -153,20 +153,21 @@ class Delivery:
         """Tell whether events wait on disk only."""
         return len(self._spilled) > 0
 
-    def add(self, event: bytes) -> Effects:
-        """Let *event* wait for its request."""
-        effects = Effects()
+    def add(self, event: bytes) -> Optional[Effects]:
+        """Let *event* wait for its request; return what follows, mostly nothing."""
         if not self._buffer.loose:
             self._since = self._clock()
         id_ = spool_id_of(event)
-        if id_ is None:
-            self._hold(effects, event)
-            return effects
-        self.spooled += 1
-        if self._spilled or not self._buffer.has_room_for(event):
-            self._spilled.append(id_)
-        else:
-            self._hold(effects, event)
+        if id_ is not None:
+            self.spooled += 1
+            if self._spilled or not self._buffer.has_room_for(event):
+                self._spilled.append(id_)
+                return None
+        gone = self._buffer.add(event)
+        if not gone:
+            return None
+        effects = Effects()
+        self._make_do(effects, gone)
         return effects
 
     def next(self, *, hurried: bool, more: bool = True) -> Union[Batch, float]:

@@ -131,6 +131,15 @@ class AgentMonitorHandler(logging.Handler):
             self._ledger.withdraw()
         return passed
 
+    def take(self, record: logging.LogRecord) -> None:
+        """Ship *record*, which a queue handler of ours let pass and has counted."""
+        if self.filters or not self._config.enabled or not self._is_fed:
+            self.handle(record)
+        else:
+            self._convert(
+                record, accepted=id(self._ledger) in record.__dict__[ACCEPTED_BY]
+            )
+
     def emit(self, record: logging.LogRecord) -> None:
         """Ship *record*; `handle` is what loggers and listeners call."""
         if self._config.enabled and not is_echo(record):
@@ -179,15 +188,15 @@ class AgentMonitorHandler(logging.Handler):
 
     def _body_in_own_work(self, record: logging.LogRecord) -> Optional[bytes]:
         """Convert *record* such that what its objects log does not come back to us."""
+        if _diagnostics.is_own_work():
+            return self._body_of(record)
         thread = threading.get_ident()
-        if not _diagnostics.is_own_work():
-            self._converting.add(thread)
+        self._converting.add(thread)
         try:
             with _diagnostics.own_work():
                 return self._body_of(record)
         finally:
-            if not _diagnostics.is_own_work():
-                self._converting.discard(thread)
+            self._converting.discard(thread)
 
     def _note_nested(self, record: logging.LogRecord) -> None:
         """Count what is logged while an application's thread converts for us.

@@ -152,16 +152,19 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def handle(self, record: Any) -> None:
         """Hand *record* to each target whose level it has."""
+        is_ours = type(record) is dict
         record = self.prepare(record)
-        if ACCEPTED_BY not in record.__dict__ and not is_of_our_threads(record):
-            # Another's queue handler put it in; on this thread, it would pass for ours.
-            record.__dict__[ACCEPTED_BY] = ()
+        if not is_ours and ACCEPTED_BY not in record.__dict__:
+            _accept_of_others(record)
         inherited = isinstance(self._records, RecordQueue) and _is_inherited(record)
         for handler in self.handlers:
             if inherited:
                 self._pass_over(handler, record)
             elif not self.respect_handler_level or record.levelno >= handler.level:
-                handler.handle(record)
+                if is_ours and isinstance(handler, AgentMonitorHandler):
+                    handler.take(record)
+                else:
+                    handler.handle(record)
             else:
                 self._pass_over(handler, record)
 
@@ -247,10 +250,16 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             _diagnostics.report("queue_full", "the queue is full, records are lost")
 
 
+def _accept_of_others(record: logging.LogRecord) -> None:
+    """Have a record that another's queue handler put in not pass for one of ours."""
+    if not is_of_our_threads(record):
+        record.__dict__[ACCEPTED_BY] = ()
+
+
 def _is_inherited(record: logging.LogRecord) -> bool:
     """Tell whether a signal handler forked between the copy and the queue.
 
     The parent goes on with the same copy, and delivers it.
     """
-    accepted_by = record.__dict__.get(ACCEPTED_BY) or (_process.forks,)
-    return bool(accepted_by[0] != _process.forks)
+    accepted_by = record.__dict__.get(ACCEPTED_BY)
+    return bool(accepted_by and accepted_by[0] != _process.forks)

@@ -27,6 +27,10 @@ SLICE_SECONDS = 0.0005
 """How long the listener works on records before it lets the application's threads run:
 else they wait for the interpreter lock as long as its switch interval, 5 ms."""
 
+BACKLOG = 1_000
+"""From how many waiting records on the listener does not pause: the application's
+threads log as fast as they can, so each pause would only let more of them pile up."""
+
 PAUSE_SECONDS = 0.00001
 """How long it pauses: long enough for another thread to take the lock."""
 
@@ -85,7 +89,9 @@ class RecordQueue:
         if not self._records and block:
             self.wait(timeout)
             self._resumed = time.perf_counter()
-        elif time.perf_counter() - self._resumed > SLICE_SECONDS:
+        elif len(self._records) < BACKLOG and (
+            time.perf_counter() - self._resumed > SLICE_SECONDS
+        ):
             time.sleep(PAUSE_SECONDS)
             self._resumed = time.perf_counter()
         return self.get_nowait()

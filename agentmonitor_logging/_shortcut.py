@@ -12,12 +12,14 @@ The event shares its containers with the record: who changes it makes a copy fir
 from __future__ import annotations
 
 import logging
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set
 
 from ._snapshot import EVENT_ID, Snapshot
 from ._wire import (
     KNOWN,
+    LAST_STANDARD,
+    LAST_STANDARD_NAME,
     MAX_LATENCY,
     NAMED,
     OWNERS,
@@ -48,7 +50,6 @@ _PLAIN_DICTS = frozenset((dict,))
 _TEXTS = frozenset((str,))
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _SINGLE = frozenset((bool, type(None)))
-_RECORD_NAMES = ("name", "levelname", "funcName", "module")
 _NOT_OTHERS = RESERVED.union(TRACE_IDS)
 
 _good_names: Set[str] = set()
@@ -63,10 +64,8 @@ class PlainEvent(Dict[str, Any]):
 
     __slots__ = ("names", "texts")
 
-    def __init__(self, fields: Dict[str, Any]) -> None:
-        super().__init__(fields)
-        self.texts: List[str] = []
-        self.names: Set[str] = set()
+    texts: List[str]
+    names: Set[str]
 
     def copied(self) -> Event:
         """Return a copy that shares nothing, for who changes it."""
@@ -133,15 +132,21 @@ def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
         latency = round(_number(latency))
         if not 0 <= latency < MAX_LATENCY:
             raise _UnusualError
-    kind = get("event_type", "log")
+    kind, began = get("event_type", "log"), get("timestamp")
     if type(kind) is not str:
         raise _UnusualError
+    if began is None:
+        began = fields["created"] - (latency or 0) / 1000
+    moment = utc(_number(began))
+    if moment is None:
+        raise _UnusualError
+    taken, given = get("input_data"), get("output_data")
     return {
         "agent_id": _agent_id(get("_agent_context"), agent_id),
         "event_type": kind.strip() or "log",
-        "timestamp": _started(fields, latency),
-        "input_data": _payload(get("input_data")),
-        "output_data": _payload(get("output_data")),
+        "timestamp": moment,
+        "input_data": None if taken is None else _payload(taken),
+        "output_data": None if given is None else _payload(given),
         "metadata": None,
         "cost_usd": None if cost is None else float(_number(cost)),
         "latency_ms": latency,
@@ -151,7 +156,9 @@ def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    if not _is_plain_number(value):
+    if type(value) is not float and not _is_plain_number(value):
+        raise _UnusualError
+    if value - value != 0:  # not finite
         raise _UnusualError
     return value
 
@@ -164,23 +171,10 @@ def _agent_id(context: Any, agent_id: str) -> str:
     return chosen
 
 
-def _started(fields: Mapping[str, Any], latency: Optional[int]) -> str:
-    """Return when it began: as given, else the record's time less its duration."""
-    given = fields.get("timestamp")
-    if given is None:
-        given = fields["created"] - (latency or 0) / 1000
-    moment = utc(_number(given))
-    if moment is None:
-        raise _UnusualError
-    return moment
-
-
 def _payload(value: Any) -> Any:
     kind = type(value)
     if kind is Snapshot or kind is dict:
         return dict(value)
-    if value is None:
-        return None
     return {"items" if kind is list else "value": value}
 
 
@@ -193,26 +187,29 @@ def _described(
         "logger": fields["name"],
         "level": fields["levelname"],
         "message": _message(fields),
+        "function_name": fields["funcName"],
+        "module": fields["module"],
     }
-    if fields["funcName"] is not None:
-        result["function_name"] = fields["funcName"]
-    if fields["module"] is not None:
-        result["module"] = fields["module"]
     if not _TEXTS.issuperset(map(type, result.values())):
         raise _UnusualError
     if of_handler:
         if not _SCALARS.issuperset(map(type, of_handler.values())):
             raise _UnusualError
         _add(result, of_handler)
-    context = fields.get("_agent_context")
+    context, of_record = fields.get("_agent_context"), fields.get("metadata")
     if context:
         _add(result, context.get("metadata"))
         _add_named(result, context, OWNERS)
-    _add(result, fields.get("metadata"))
-    given = {name: fields[name] for name in fields if name not in KNOWN}
-    if "_agent_" in "".join(given):
+    if of_record:
+        _add(result, of_record)
+    extras = islice(fields, LAST_STANDARD, None)
+    if next(extras) != LAST_STANDARD_NAME:
         raise _UnusualError
-    _add(result, given)
+    given = [name for name in extras if name not in KNOWN]
+    if given:
+        if "_agent_" in "".join(given):
+            raise _UnusualError
+        _add(result, {name: fields[name] for name in given})
     _add_named(result, fields, NAMED)
     return result
 
@@ -227,7 +224,7 @@ def _message(fields: Mapping[str, Any]) -> Any:
 
 
 def _add(result: Dict[str, Any], source: Any) -> None:
-    if not source:
+    if source is None:
         return
     if type(source) not in _DICTS or not _NOT_OTHERS.isdisjoint(source):
         raise _UnusualError
@@ -247,7 +244,9 @@ def _looks_through(
     event: PlainEvent, described: Dict[str, Any], max_chars: int
 ) -> bool:
     """Tell whether all of *event* is plain JSON data, and note what it holds."""
-    texts, names = event.texts, event.names
+    texts: List[str] = []
+    names: Set[str] = set()
+    event.texts, event.names = texts, names
     payloads = (event["input_data"], event["output_data"])
     nodes: List[Any] = [described, *(one for one in payloads if one is not None)]
     values = 0

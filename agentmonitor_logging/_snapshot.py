@@ -96,7 +96,9 @@ def named(
 ) -> logging.LogRecord:
     """Make a record of *fields*; *event_id* is its name unless it was given one."""
     given = fields.get("event_id")
-    fields[EVENT_ID] = given if _is_event_id(given) else event_id
+    if given is not None and _is_event_id(given):
+        event_id = given
+    fields[EVENT_ID] = event_id
     if "span_id" in fields and fields["span_id"] is None:
         # It is a step of its own in the trace.
         fields["span_id"] = event_id[:16]

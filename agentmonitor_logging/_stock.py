@@ -108,10 +108,10 @@ class Stock:
         self.ring()
 
     def _take_in(self) -> List[Effects]:
-        effects = []
+        effects: List[Effects] = []
         while self._incoming:
             change = self.delivery.add(self._incoming.popleft())
-            if change.lost:
+            if change is not None:
                 effects.append(change)
         return effects
 

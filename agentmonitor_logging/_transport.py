@@ -18,6 +18,7 @@ import time
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import requests
+import requests.structures
 import requests.utils
 import urllib3.exceptions
 
@@ -53,9 +54,9 @@ class Transport:
         self, config: Config, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._config = config
-        self._url = f"{config.api_url}/events/batch"
+        self._url = _url_of(config)
         self._wire = Wire(clock)
-        self._session: Optional[requests.Session] = None
+        self._destination: Optional[_Destination] = None
 
     def send(self, batch: Batch, timeout: float) -> Outcome:
         """Send *batch* and return what came of it, within *timeout* seconds."""
@@ -68,9 +69,9 @@ class Transport:
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        destination, self._destination = self._destination, None
+        if destination is not None:
+            destination.adapter.close()
 
     def abandon(self) -> None:
         """Let go of a connection that belongs to the parent process.
@@ -78,7 +79,7 @@ class Transport:
         Closes this process's descriptor and nothing else: a TLS close would be read
         by the server as the parent's.
         """
-        self._session = None
+        self._destination = None
         while self._wire.sockets:
             descriptor = self._wire.sockets.pop().detach()
             if descriptor >= 0:
@@ -95,17 +96,10 @@ class Transport:
         return self._post(batch)
 
     def _post(self, batch: Batch) -> Answer:
+        if self._destination is None:
+            self._destination = _Destination(self._config, self._wire)
         body, headers = self._encoded(batch)
-        session = self._open_session()
-        response = session.post(
-            self._url,
-            data=body,
-            headers=headers,
-            timeout=self._wire.left(),
-            allow_redirects=False,
-            stream=True,
-        )
-        return self._read(response)
+        return self._read(self._destination.post(body, headers, self._wire.left()))
 
     def _read(self, response: requests.Response) -> Answer:
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -143,38 +137,55 @@ class Transport:
             body = gzip.compress(body, _COMPRESSION_LEVEL)
         return body, headers
 
-    def _open_session(self) -> requests.Session:
-        if self._session is None:
-            self._session = _session(self._config, self._wire)
-        return self._session
-
 
 def _ends(headers: Mapping[str, str]) -> bool:
     """Tell whether the end of the body shows before the connection ends."""
     return "content-length" in headers or "transfer-encoding" in headers
 
 
-def _session(config: Config, wire: Wire) -> requests.Session:
-    session = requests.Session()
-    # Proxies and CA bundle are read from the environment once, here: requests would
-    # look them up for each request, and send what it finds in ~/.netrc besides.
-    session.trust_env = False
-    session.proxies = _proxies(config.api_url)
-    session.verify = _ca_bundle()
-    session.headers.clear()
-    session.headers.update(
-        {
+def _url_of(config: Config) -> str:
+    return f"{config.api_url}/events/batch"
+
+
+class _Destination:
+    """Know what is the same for every request to one address.
+
+    A `requests.Session` would work it out anew each time, and look into the environment
+    and ~/.netrc besides; that costs half as much as the request itself. So proxies and
+    CA bundle are read from the environment once, here, and the request is prepared.
+    """
+
+    def __init__(self, config: Config, wire: Wire) -> None:
+        self.adapter = Adapter(wire)
+        self._proxies = _proxies(config.api_url)
+        self._verify = _ca_bundle()
+        self._request = requests.Request("POST", _url_of(config)).prepare()
+        self._headers = {
             "X-API-Key": config.api_key.reveal(),
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": "agentmonitor-logging",
         }
-    )
-    adapter = Adapter(wire)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+
+    def post(
+        self, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> requests.Response:
+        """Post *body* within *timeout* seconds; a redirect is not followed."""
+        request = self._request
+        request.body = body
+        own = {**self._headers, **headers, "Content-Length": str(len(body))}
+        request.headers = requests.structures.CaseInsensitiveDict(own)
+        try:
+            return self.adapter.send(
+                request,
+                stream=True,
+                timeout=timeout,
+                verify=self._verify,
+                proxies=self._proxies,
+            )
+        finally:
+            request.body = None
 
 
 def _proxies(url: str) -> Dict[str, str]:

@@ -14,10 +14,13 @@ from .context import EVENT_FIELDS
 
 Event = Dict[str, Any]
 
-_STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
-    *("asctime", "message", "taskName"),
-}
+_IN_ORDER = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
+_STANDARD = frozenset((*_IN_ORDER, "asctime", "message", "taskName"))
 """What logging itself puts on a record; every other attribute came by ``extra=``."""
+
+LAST_STANDARD = len(_IN_ORDER) - 1
+LAST_STANDARD_NAME = _IN_ORDER[-1]
+"""Where the last of these stands on a record, before all that came by ``extra=``."""
 
 KNOWN = _STANDARD | EVENT_FIELDS | PRIVATE
 OWNERS = ("session_id", "user_id")
@@ -64,7 +67,7 @@ def utc(seconds: float) -> Optional[str]:
     if known != whole:
         text = datetime.fromtimestamp(whole, _UTC).isoformat()[:19]
         _this_second = whole, text
-    return f"{text}.{micros:06d}Z"
+    return f"{text}.{str(1_000_000 + micros)[1:]}Z"
 
 
 def _out_of_the_ordinary(seconds: float) -> Optional[str]:

@@ -23,8 +23,8 @@ context
 _naming
 _snapshot
 _wire _templates
-_shortcut
-_capture _arguments _rendering
+_shortcut _arguments
+_capture _rendering
 _encoding
 events redaction sampling
 _batch _pacing _answers _connections _queue _process _loss

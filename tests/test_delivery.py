@@ -330,7 +330,9 @@ def test_a_full_buffer_gives_up_the_oldest(make: Any) -> None:
         delivery.add(b"x" * 5_000)
     batch = taken(delivery)
     lost = sum(
-        count for _ in range(220) for _, count in delivery.add(b"y" * 5_000).lost
+        count
+        for effects in (delivery.add(b"y" * 5_000) for _ in range(220))
+        for _, count in (effects.lost if effects else ())
     )
     effects = delivery.settle(batch, NO_ANSWER)
 
