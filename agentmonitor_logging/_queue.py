@@ -23,7 +23,7 @@ who watches notices, long enough that 2,000 records a second cost 20 wake-ups.""
 GATHER_RECORDS = 100
 """The number of gathered records at which the listener stops waiting for more."""
 
-SLICE_SECONDS = 0.0005
+SLICE_SECONDS = 0.001
 """How long the listener works on records before it lets the application's threads run:
 else they wait for the interpreter lock as long as its switch interval, 5 ms."""
 
