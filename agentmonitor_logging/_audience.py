@@ -8,29 +8,46 @@ tells whether they are still the same ones.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
 from . import _diagnostics
 
 AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
 """What an event may be logged through."""
 
-_Stop = Tuple[logging.Logger, List[Any], bool]
-"""A logger on a record's way to the root, its handlers, and whether it propagates."""
-
 _MAX_KNOWN = 1_024
-_IS_ENABLED_FOR = logging.Logger.isEnabledFor
+_Logger = logging.Logger
+_CALL_HANDLERS = _Logger.callHandlers
+_USUAL = {
+    name: getattr(_Logger, name)
+    for name in ("isEnabledFor", "getEffectiveLevel", "handle", "callHandlers")
+}
+_IS_AS_WRITTEN = all(
+    method.__code__.co_filename == logging.getLevelName.__code__.co_filename
+    for method in _USUAL.values()
+)
+"""Whether nobody had patched those before we came."""
 
 _known: Dict[Any, Audience] = {}
 _any_disabled = False
+
+
+class _Stop(NamedTuple):
+    """A logger on a record's way to the root, and what there was."""
+
+    logger: Any
+    handlers: List[Any]
+    propagates: bool
+    parent: Any
 
 
 class Audience:
     """Know who listens to *logger*, given as such, as an adapter or by its name.
 
     A name is looked up at the first question: configuring may come after import.
-    `hears(level)` tells whether a record of that level would be heard; None where
-    none of any level would.
+    `hears(level)` never raises and answers True where a record of that level would be
+    heard, False where not, and None where none of any level would: all handlers on the
+    way are disabled ones of ours. It is another method after the first answer.
     """
 
     __slots__ = ("_logger", "_way", "hears")
@@ -55,33 +72,43 @@ class Audience:
         self.hears = self._hears_at_first
 
     def _hears_at_first(self, level: int) -> Optional[bool]:
-        logger = self.logger
-        if _any_disabled:
-            self._way = list(_way_of(logger))
-            if not _is_heard(self._way):
-                self.hears = self._hears_after_all
-                return None
-        if type(logger).isEnabledFor is _IS_ENABLED_FOR:
-            self.hears = logger.isEnabledFor
-        else:
-            self.hears = self._is_enabled_for
-        return self.hears(level)
-
-    def _hears_after_all(self, level: int) -> Optional[bool]:
-        """Answer for a logger that nobody heard, if others listen now."""
-        for logger, held, propagates in self._way:
-            if logger.handlers != held or logger.propagate is not propagates:
-                return self._hears_at_first(level)
-        return None
-
-    def _is_enabled_for(self, level: int) -> bool:
         try:
-            return self.logger.isEnabledFor(level)
+            return self._found_out(level)
         except RecursionError:
             raise  # see `begins_safely`
         except Exception as error:  # a class of somebody's own
-            _diagnostics.note_swallowed(error, "the level of a logger")
-            return False
+            _diagnostics.note_swallowed(error, "asking who hears a logger")
+            return None
+
+    def _found_out(self, level: int) -> Optional[bool]:
+        logger = self.logger
+        bare: Any = logger
+        while isinstance(bare, logging.LoggerAdapter):
+            bare = bare.logger
+        is_usual = _is_usual(type(bare))
+        if _any_disabled and is_usual:
+            way = list(_way_of(bare))
+            if _is_all_disabled(way):
+                self._way = way
+                self.hears = self._hears_if_changed
+                return None
+        if is_usual and bare is logger:
+            # What can fail in it is the application's own recursion, and nothing else.
+            self.hears = bare.isEnabledFor
+        return bool(logger.isEnabledFor(level))
+
+    def _hears_if_changed(self, level: int) -> Optional[bool]:
+        """Answer for a logger that nobody heard: whether that is still so."""
+        for logger, handlers, propagates, parent in self._way:
+            if (
+                logger.handlers != handlers
+                or logger.propagate is not propagates
+                or logger.parent is not parent
+            ):
+                return self._hears_at_first(level)
+        if _Logger.callHandlers is not _CALL_HANDLERS:
+            return self._hears_at_first(level)
+        return None
 
 
 def audience_of(logger: Union[AnyLogger, str]) -> Audience:
@@ -104,21 +131,31 @@ def expect_disabled() -> None:
         audience.look_anew()
 
 
+def _is_usual(kind: type) -> bool:
+    """Tell whether loggers of *kind* do as logging does.
+
+    Others may take a record before any handler does; Sentry patches callHandlers.
+    """
+    return _IS_AS_WRITTEN and all(
+        getattr(kind, name, None) is method for name, method in _USUAL.items()
+    )
+
+
 def _way_of(logger: Any) -> Iterator[_Stop]:
-    """Yield what there is on the way of a record to the root."""
-    while isinstance(logger, logging.LoggerAdapter):
-        logger = logger.logger
+    """Yield the stops of a record of *logger*."""
     while logger is not None:
-        yield logger, logger.handlers[:], logger.propagate
-        logger = logger.parent if logger.propagate else None
+        handlers, propagates = logger.handlers[:], logger.propagate
+        yield _Stop(logger, handlers, propagates, logger.parent)
+        logger = logger.parent if propagates else None
 
 
-def _is_heard(way: List[_Stop]) -> bool:
-    """Tell whether a handler on *way* is not a disabled one of ours.
+def _is_all_disabled(way: List[_Stop]) -> bool:
+    """Tell whether there are handlers on *way*, and all of them disabled ones of ours.
 
     Where there is none at all, logging turns to its handler of last resort.
     """
-    handlers = [handler for _, held, _ in way for handler in held]
-    return not handlers or not all(
-        getattr(handler, "is_disabled", False) for handler in handlers
+    handlers = [handler for stop in way for handler in stop.handlers]
+    return bool(handlers) and all(
+        getattr(handler, "ships_events", None) is True and handler.is_disabled is True
+        for handler in handlers
     )

@@ -31,9 +31,8 @@ from agentmonitor_logging.context import (
     Binding,
     Span,
     current_binding,
-    current_span,
-    make_current,
     new_span,
+    restore,
     start_span,
 )
 
@@ -159,10 +158,9 @@ class Step:
 
     def end(self) -> None:
         """Stop the clock and make the previous span current again."""
-        self._latency_ms = int((perf_counter() - self._started) * 1000 + 0.5)
-        # Elsewhere (a generator closed by another task) the current span is not ours.
-        if self._span is not None and current_span() is self._span:
-            make_current(self._previous)
+        self._latency_ms = self.elapsed_ms()
+        if self._span is not None:
+            restore(self._span, self._previous)
 
     def elapsed_ms(self) -> int:
         """Return the whole milliseconds since the work began."""
@@ -177,11 +175,7 @@ class Step:
             "trace_id": span.trace_id,
             "span_id": span.span_id,
             "parent_span_id": span.parent_span_id,
-            "_agent_context": (
-                _NOTHING_BOUND
-                if binding is None
-                else Snapshot(snapshot(binding.fields))
-            ),
+            "_agent_context": _NOTHING_BOUND if binding is None else _bound(binding),
         }
 
 

@@ -46,7 +46,8 @@ def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes
         event = _rendered(event)
     try:
         if is_plain or not _is_plainly_larger(event, max_bytes):
-            encoded = (_of_plain if is_plain else _strict)(event, ensure_ascii)
+            encode_it = _of_plain if is_plain else _strict
+            encoded = encode_it(event, ensure_ascii)
             if len(encoded) <= max_bytes:
                 return encoded
         return _truncated(event, max_bytes, ensure_ascii)
@@ -58,20 +59,29 @@ def _of_plain(event: Event, ensure_ascii: bool) -> bytes:
     """Encode what is known to be plain and without a cycle, so without looking."""
     if ensure_ascii:
         return _PLAIN_ASCII(event).encode()
-    dumps = _orjson_dumps()
-    return _PLAIN(event).encode() if dumps is None else dumps(event)
+    dumps = fast_dumps()
+    if dumps is not None:
+        try:
+            return dumps(event)
+        except TypeError:  # a key of a class below str, perhaps
+            return _strict(event, ensure_ascii)
+    return _PLAIN(event).encode()
 
 
 @functools.lru_cache(maxsize=None)
-def _orjson_dumps() -> Optional[Callable[[Any], bytes]]:
-    """Return the encoder of orjson, ten times as fast, where that is installed."""
+def fast_dumps() -> Optional[Callable[[Any], bytes]]:
+    """Return the encoder of orjson, ten times as fast, where that is installed.
+
+    To be called first where an import harms nobody: not on a thread of ours.
+    """
     try:
         import orjson
-    except ImportError:
+
+        # As strict as json: what it alone would know is for the renderer.
+        strict = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+        return functools.partial(orjson.dumps, option=strict)
+    except Exception:  # it is not there, or too old, or broken
         return None
-    # As strict as json: what it alone would know is for the renderer.
-    strict = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-    return functools.partial(orjson.dumps, option=strict)
 
 
 def _strict(event: Any, ensure_ascii: bool) -> bytes:

@@ -69,6 +69,7 @@ class AgentMonitorHandler(logging.Handler):
     def _assemble(self, config: Config) -> None:
         # Here, so that importing the package imports neither requests nor json, and
         # a disabled handler nothing at all.
+        from ._encoding import fast_dumps
         from ._loss import encoded_loss_event
         from ._sender import Sender
         from ._transport import Transport
@@ -76,6 +77,7 @@ class AgentMonitorHandler(logging.Handler):
         from .redaction import Redactor
         from .sampling import Sampler
 
+        fast_dumps()
         self._converted = converted
         self._encode = encode
         self._sampler = Sampler(config.sample_rate)
@@ -132,8 +134,8 @@ class AgentMonitorHandler(logging.Handler):
         return passed
 
     def take(self, record: logging.LogRecord) -> None:
-        """Ship *record*, which a queue handler of ours let pass and has counted."""
-        if self.filters or not self._config.enabled or not self._is_fed:
+        """Ship *record*, which a queue handler of ours has let pass and named."""
+        if self.filters or not self._is_fed or not self._config.enabled:
             self.handle(record)
         else:
             self._convert(
@@ -152,8 +154,12 @@ class AgentMonitorHandler(logging.Handler):
             self._ledger.withdraw()
 
     def expect_named(self) -> None:
-        """Know that a queue handler feeds this one, and names its records."""
-        self._is_fed = True
+        """Know that a queue handler feeds this one, and names its records.
+
+        A subclass with ways of its own gets every record by way of `handle`.
+        """
+        ours, own = AgentMonitorHandler, type(self)
+        self._is_fed = own.handle is ours.handle and own.filter is ours.filter
         _naming.dismiss(self)
 
     def lose_queued(self, count: int) -> None:
@@ -165,9 +171,8 @@ class AgentMonitorHandler(logging.Handler):
         if not accepted:
             _process.expect_end_of_child()
             self._ledger.accept()
-            if self._is_fed and EVENT_ID not in record.__dict__:
-                self._is_fed = False
-                _naming.expect(self)
+            if EVENT_ID not in record.__dict__ and not _naming.is_shared:
+                _naming.expect(self)  # it may be attached itself, too
         try:
             body = self._body_in_own_work(record)
         except BaseException as error:  # the thread must live on

@@ -14,7 +14,7 @@ from typing import List
 _IDS_AT_ONCE = 256
 
 forks = 0
-"""How many forks were seen since the first id was drawn."""
+"""How many forks lie between this process and the one in which they were watched."""
 
 
 class _Pool:
@@ -66,11 +66,16 @@ def watch_forks() -> None:
     global _hooked  # noqa: PLW0603 - once per process, and not at import
     if not _hooked and hasattr(os, "register_at_fork"):
         _hooked = True
-        os.register_at_fork(after_in_child=_after_fork_in_child)
+        # Before, too: an earlier hook of the child's may draw an id.
+        os.register_at_fork(before=_forget, after_in_child=_after_fork_in_child)
 
 
 def _after_fork_in_child() -> None:
     global forks  # noqa: PLW0603 - compared where a list is filled
     forks += 1
+    _forget()
+
+
+def _forget() -> None:
     _short.clear()
     _long.clear()

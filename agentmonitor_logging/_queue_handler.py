@@ -20,7 +20,7 @@ from ._handler import AgentMonitorHandler, flush_all, standing_of_all
 from ._listener import AgentMonitorQueueListener
 from ._pickling import dress_of, make_picklable, options_of, rebuilt
 from ._queue import ForeignQueue, RecordQueue
-from ._snapshot import EVENT_ID, make_private, snapshot_record
+from ._snapshot import EVENT_ID, STANDARD, make_private, snapshot_record
 from ._stats import FlushResult, Ledger, Stats, total
 from ._wiring import HandlerNames, wants_levels_ignored
 from .exceptions import ConfigError
@@ -72,6 +72,12 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._wire(queue, handlers, listener, options)
         _process.watch(self)
         _naming.expect(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _STEPS:
+            # Somebody put in a way of his own, which every record has to go.
+            self._is_direct = False
 
     # -- wiring ----------------------------------------------------------------------
 
@@ -135,7 +141,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         self._starts_listener = isinstance(listener, AgentMonitorQueueListener)
         self._is_direct = (
             self._counts_itself and self._starts_listener and not self.is_disabled
-        ) and _is_unchanged(type(self))
+        ) and _is_unchanged(self, listener)
         for target in targets:
             target.expect_named()
             if isinstance(self._records, RecordQueue):
@@ -196,28 +202,28 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             or self.filters
             or self.formatter is not None
         ):
-            return self._handle(record)
+            return self._handle_by_steps(record)
         accepted_by = self._accepted_by  # first of all, see the listener
         fields = record.__dict__.copy()
         if EVENT_ID in fields:
-            return self._handle(record)
+            return self._handle_by_steps(record)
         if record.name == LOGGER_NAME or get_ident() in own_work_of:
             return False
         try:
-            make_private(fields)
+            make_private(fields, STANDARD)
             fields[ACCEPTED_BY] = accepted_by
             if _naming.is_shared:
                 fields[EVENT_ID] = _naming.id_for(record)
             self._records.put_nowait(fields)
         except queue.Full:
             self._lose_to_full_queue()
-        except Exception as error:  # nothing reaches the application
-            self._refused(error)
+        except Exception:  # an attribute is missing, or something fails to be copied
+            return self._handle_by_steps(record)
         if self._listener._thread is None:
             self._begin()
         return True
 
-    def _handle(self, record: logging.LogRecord) -> Any:
+    def _handle_by_steps(self, record: logging.LogRecord) -> Any:
         if self.is_disabled or is_our_own(record):
             return False
         try:
@@ -400,11 +406,16 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             drain(deadline)
 
 
-def _is_unchanged(kind: type) -> bool:
-    """Tell whether a subclass, if *kind* is one, leaves the way of a record alone."""
-    steps = ("emit", "prepare", "enqueue", "filter", "format")
-    ours = AgentMonitorQueueHandler
-    return all(getattr(kind, step) is getattr(ours, step) for step in steps)
+_STEPS = ("emit", "prepare", "enqueue", "filter", "format")
+
+
+def _is_unchanged(handler: logging.Handler, listener: Any) -> bool:
+    """Tell whether subclasses, if they are such, leave a record's way alone."""
+    own, ours = type(handler), AgentMonitorQueueHandler
+    theirs, ends = type(listener), AgentMonitorQueueListener
+    return all(getattr(own, step) is getattr(ours, step) for step in _STEPS) and (
+        theirs.handle is ends.handle and theirs.prepare is ends.prepare
+    )
 
 
 def _check_queue(candidate: Any) -> None:

@@ -45,6 +45,7 @@ _HISTORY = 4
 """From how many messages on a chat history is looked through in one go."""
 
 _LARGEST = 2**63
+_GET_MESSAGE = logging.LogRecord.getMessage
 _DICTS: FrozenSet[Any] = frozenset((dict, Snapshot))
 _PLAIN_DICTS = frozenset((dict,))
 _TEXTS = frozenset((str,))
@@ -55,11 +56,18 @@ _NOT_OTHERS = RESERVED.union(TRACE_IDS)
 _good_names: Set[str] = set()
 
 
+FIELDS = (
+    *("agent_id", "event_type", "timestamp", "input_data", "output_data", "metadata"),
+    *("cost_usd", "latency_ms", "status", "error_message", *TRACE_IDS),
+)
+"""The keys of every event, which are not among its `names`."""
+
+
 class PlainEvent(Dict[str, Any]):
     """An event of plain JSON data, of which is known what it holds.
 
-    *texts* are all but the ids and times that are made here, *names* the keys at any
-    depth.
+    *texts* are all its texts but ids and times that were made, or checked, by us;
+    *names* are the keys of metadata, input and output at any depth.
     """
 
     __slots__ = ("names", "texts")
@@ -88,7 +96,7 @@ def plain_event(
     """Return the event of *record*, a copy of our own, if it is a plain one."""
     fields = record.__dict__
     try:
-        if _is_unusual(fields):
+        if type(record).getMessage is not _GET_MESSAGE or _is_unusual(fields):
             return None
         described = _described(fields, metadata)
         event = PlainEvent(_assembled(fields, agent_id))
@@ -121,7 +129,7 @@ def _is_unusual(fields: Mapping[str, Any]) -> bool:
         or get("error_message") is not None
         or get("agent_id") is not None
         or STATUS.get(get("status", "success")) != "success"
-        or get("event_id", fields[EVENT_ID]) != fields[EVENT_ID]
+        or get("event_id") is not None
     )
 
 
@@ -129,9 +137,9 @@ def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
     get = fields.get
     latency, cost = get("latency_ms"), get("cost_usd")
     if latency is not None:
-        latency = round(_number(latency))
-        if not 0 <= latency < MAX_LATENCY:
+        if not 0 <= _number(latency) < MAX_LATENCY:
             raise _UnusualError
+        latency = round(latency)
     kind, began = get("event_type", "log"), get("timestamp")
     if type(kind) is not str:
         raise _UnusualError
@@ -267,9 +275,9 @@ def _looks_through(
                 texts.append(item)
             elif kind is dict or kind is list:
                 nodes.append(item)
-            elif not _is_plain_number(item) if kind not in _SINGLE else False:
+            elif kind not in _SINGLE and not _is_plain_number(item):
                 return False
-    del texts[0]  # the event id
+    del texts[0]  # the event id, which comes first and is ours
     texts += event["agent_id"], event["event_type"]
     return _are_sound(texts, max_chars) and _are_good(names)
 
@@ -283,7 +291,7 @@ def _take_history(node: List[Any], texts: List[str], names: Set[str]) -> bool:
         return False
     names.update(*node)
     texts += values
-    return True
+    return len(texts) <= _MAX_VALUES
 
 
 def _is_plain_number(value: Any) -> bool:

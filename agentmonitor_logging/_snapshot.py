@@ -33,6 +33,7 @@ __all__ = [
     "MAX_NODES",
     "MAX_TEXT",
     "PRIVATE",
+    "STANDARD",
     "Snapshot",
     "are_plain",
     "make_private",
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 EVENT_ID = "_agent_event_id"
-"""The attribute that only our copies of a record have."""
+"""The attribute that holds the name of a record; only our copies have one."""
 
 PRIVATE = frozenset((EVENT_ID, "_agent_accepted_by", "_agent_context", "_agent_error"))
 """The attributes in which our copies carry what is ours."""
@@ -66,16 +67,17 @@ def snapshot_record(record: logging.LogRecord) -> logging.LogRecord:
     fields = record.__dict__.copy()
     for name in ("msg", "args", "exc_info"):
         fields.setdefault(name)  # a record class of somebody's own has its own layout
-    make_private(fields)
+    make_private(fields, STANDARD if type(record) is logging.LogRecord else 0)
     return named(fields, _naming.id_for(record), type(record))
 
 
-def make_private(fields: Dict[str, Any]) -> None:
+def make_private(fields: Dict[str, Any], standard: int) -> None:
     """Turn *fields*, a record's attributes, into those of its copy.
 
-    They have no event id yet, see `named`.
+    Message, arguments and exc_info must be among them. They have no event id yet, see
+    `named`. The first *standard* attributes are known to be as logging made them.
     """
-    if not _is_plain(fields):
+    if not _is_plain(fields, standard):
         _copy_values(fields)
     if fields["exc_info"]:
         _describe_exception(fields)
@@ -95,21 +97,19 @@ def named(
     fields: Dict[str, Any], event_id: str, kind: type = logging.LogRecord
 ) -> logging.LogRecord:
     """Make a record of *fields*; *event_id* is its name unless it was given one."""
-    given = fields.get("event_id")
-    if given is not None and _is_event_id(given):
-        event_id = given
-    fields[EVENT_ID] = event_id
     if "span_id" in fields and fields["span_id"] is None:
         # It is a step of its own in the trace.
         fields["span_id"] = event_id[:16]
+    given = fields.get("event_id")
+    fields[EVENT_ID] = given if given and _is_event_id(given) else event_id
     return _record_of(kind, fields)
 
 
-_STANDARD = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
-"""Attributes that logging itself puts on a record, before any other."""
+STANDARD = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
+"""How many attributes logging itself puts on a record, before any other."""
 
 
-def _is_plain(fields: Dict[str, Any]) -> bool:
+def _is_plain(fields: Dict[str, Any], standard: int) -> bool:
     """Tell whether there is nothing to copy, as in most records.
 
     What `are_plain` does stands here once more: this runs with every record, and a
@@ -121,7 +121,7 @@ def _is_plain(fields: Dict[str, Any]) -> bool:
     if args and (type(args) is not tuple or not are_plain(args)):
         return False
     try:
-        for value in islice(fields.values(), _STANDARD, None):
+        for value in islice(fields.values(), standard, None):
             kind = type(value)
             if kind is str:
                 if len(value) > MAX_TEXT:

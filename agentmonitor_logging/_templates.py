@@ -29,23 +29,26 @@ class Source(NamedTuple):
     function: str
 
 
+class _Constant(NamedTuple):
+    """What is the same for all records of one logger in one process."""
+
+    logger: logging.Logger
+    forks: int
+    attributes: Dict[str, Any]
+    process: Optional[int]
+    started: float
+
+
 class RecordTemplate:
     """Make records at *level*, with *message*, from *source*."""
 
-    __slots__ = (
-        *("_constant", "_forks", "_level", "_logger", "_process", "_source"),
-        *("_started", "message"),
-    )
+    __slots__ = ("_constant", "_level", "_source", "message")
 
     def __init__(self, level: int, message: str, source: Source) -> None:
         self._level = level
         self.message = message
         self._source = source
-        self._logger: Optional[logging.Logger] = None
-        self._constant: Dict[str, Any] = {}
-        self._process: Optional[int] = None
-        self._started = 0.0
-        self._forks = 0
+        self._constant: Optional[_Constant] = None
 
     def record(
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
@@ -57,19 +60,25 @@ class RecordTemplate:
             or type(logger).makeRecord is not _MAKE_RECORD
         ):
             return self._made(logger, args, exc_info)
-        if logger is not self._logger or self._forks != _ids.forks:
-            self._prepare(logger)
-        attributes = self._constant.copy()
+        constant = self._constant
+        if (
+            constant is None
+            or constant.logger is not logger
+            or constant.forks != _ids.forks
+        ):
+            constant = self._constant = self._prepared(logger)
+        attributes = constant.attributes.copy()
         now = time()
+        attributes["levelname"] = logging.getLevelName(self._level)
         attributes["args"] = args
         attributes["created"] = now
         attributes["msecs"] = int((now - int(now)) * 1000) + 0.0
-        attributes["relativeCreated"] = (now - self._started) * 1000
+        attributes["relativeCreated"] = (now - constant.started) * 1000
         if logging.logThreads:
             attributes["thread"] = threading.get_ident()
             attributes["threadName"] = threading.current_thread().name
         if logging.logProcesses:
-            attributes["process"] = self._process
+            attributes["process"] = constant.process
         if _HAS_TASK_NAMES or "multiprocessing" in sys.modules:
             _add_names(attributes)
         record: logging.LogRecord = _new(logging.LogRecord)
@@ -83,15 +92,13 @@ class RecordTemplate:
         said = self.message, args, exc_info
         return logger.makeRecord(logger.name, self._level, path, line, *said, function)
 
-    def _prepare(self, logger: logging.Logger) -> None:
+    def _prepared(self, logger: logging.Logger) -> _Constant:
         _ids.watch_forks()
-        self._forks = _ids.forks
-        constant = self._made(logger, ()).__dict__
-        self._started = constant["created"] - constant["relativeCreated"] / 1000
-        self._process = constant["process"]
-        constant.update(thread=None, threadName=None, process=None)
-        self._constant = constant
-        self._logger = logger
+        attributes = self._made(logger, ()).__dict__
+        started = attributes["created"] - attributes["relativeCreated"] / 1000
+        process = attributes["process"]
+        attributes.update(thread=None, threadName=None, process=None)
+        return _Constant(logger, _ids.forks, attributes, process, started)
 
 
 def _add_names(attributes: Dict[str, Any]) -> None:

@@ -108,9 +108,6 @@ _binding: ContextVar[Optional[Binding]] = ContextVar(
 current_span: Callable[[], Optional[Span]] = _span.get
 """Return the span this code runs in, or None outside of any."""
 
-make_current: Callable[[Optional[Span]], object] = _span.set
-"""Make a span the current one."""
-
 current_binding: Callable[[], Optional[Binding]] = _binding.get
 """Return what ``agent_context`` has bound here, or None outside of any."""
 

@@ -15,12 +15,13 @@ import time
 from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
+from . import _naming
 from ._diagnostics import note_swallowed
 from ._encoding import encode
 from ._foreign import bounded_repr, endured
 from ._rendering import Renderer
 from ._shortcut import PlainEvent, plain_event
-from ._snapshot import MAX_TEXT, snapshot_record, with_fields
+from ._snapshot import EVENT_ID, MAX_TEXT, snapshot_record, with_fields
 from ._wire import (
     KNOWN,
     MAX_LATENCY,
@@ -59,6 +60,8 @@ def event_from_record(
     it is one that makes whole events. Texts are cut to what can be of use in
     *max_bytes* of JSON. Never raises.
     """
+    if EVENT_ID not in record.__dict__:
+        _naming.expect(event_from_record)
     event = converted(record, agent_id, metadata, formatter, max_bytes)
     return event.copied() if type(event) is PlainEvent else event
 

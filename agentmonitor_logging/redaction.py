@@ -36,7 +36,7 @@ from ._secrets import (
     QUOTED_KEY,
     Rule,
 )
-from ._shortcut import PlainEvent
+from ._shortcut import FIELDS, PlainEvent
 from ._spotting import REDACTED, Masker, PatternLike, Spotter, normal
 from .exceptions import ConfigError
 
@@ -117,6 +117,8 @@ class Redactor:
         self._patterns = _checked_patterns(patterns)
         self._spotter = Spotter(_rules(self._secret_names, defaults=defaults))
         self._redactor = redactor
+        # What an event is read by is among its names only where one of them is secret.
+        self._hides_fields = not self._secret_names.isdisjoint(map(normal, FIELDS))
         self._clean_keys: Set[str] = set()
         self._clean_texts: Set[str] = set()
 
@@ -126,11 +128,11 @@ class Redactor:
         Every field is covered, at any depth. The event may be changed in place. Never
         raises: a field that cannot be redacted is replaced.
         """
-        if type(event) is PlainEvent:
-            if self._has_no_secret(event):
-                return event
-            event = event.copied()
         try:
+            if type(event) is PlainEvent:
+                if self._has_no_secret(event):
+                    return event
+                event = event.copied()
             self._redact(event)
         except Exception:
             return self._salvage(event, levels=2)
@@ -138,7 +140,7 @@ class Redactor:
 
     def _has_no_secret(self, event: PlainEvent) -> bool:
         """Tell whether nothing of *event* has to be replaced, without touching it."""
-        if self._patterns or self._redactor is not None:
+        if self._patterns or self._redactor is not None or self._hides_fields:
             return False
         if not self._clean_keys.issuperset(event.names):
             for name in event.names - self._clean_keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import Any, Callable, Iterator, List
 
 import pytest
@@ -67,6 +68,67 @@ def test_without_any_handler_the_last_resort_hears() -> None:
     assert audience_of(log).hears(logging.INFO)
 
 
+def test_only_handlers_of_ours_are_believed_to_be_disabled() -> None:
+    """A handler of others may have something of that name."""
+
+    class Other(logging.NullHandler):
+        def is_disabled(self) -> bool:
+            return False
+
+    log.addHandler(disabled())
+    log.addHandler(Other())
+
+    assert audience_of(log).hears(logging.INFO)
+
+
+def test_what_takes_records_before_any_handler_hears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sentry patches callHandlers, before or after the first call; classes override."""
+
+    class Own(logging.Logger):
+        def callHandlers(self, record: logging.LogRecord) -> None:
+            """Take it elsewhere."""
+
+    own = Own("own")
+    for logger in (log, own):
+        logger.addHandler(disabled())
+    before = audience_of(log).hears(logging.INFO)
+    monkeypatch.setattr(logging.Logger, "callHandlers", lambda self, record: None)
+
+    assert before is None
+    assert audience_of(own).hears(logging.INFO)
+    assert audience_of(log).hears(logging.INFO)
+
+
+def test_a_logger_that_comes_in_between_is_noticed() -> None:
+    """A parent that is created later may have handlers of its own."""
+    log.propagate = True
+    top.addHandler(disabled())
+    audience = audience_of(log)
+    before = audience.hears(logging.INFO)
+    between = logging.Logger("audience.between")
+    between.parent, log.parent = top, between
+    between.addHandler(logging.NullHandler())
+
+    assert before is None
+    assert audience.hears(logging.INFO)
+
+
+def test_a_removed_handler_is_let_go(collect_garbage: Callable[[], None]) -> None:
+    """Knowing who listens keeps nobody alive who does not."""
+    handler = logging.NullHandler()
+    gone = weakref.ref(handler)
+    log.addHandler(disabled())
+    log.addHandler(handler)
+    audience_of(log).hears(logging.INFO)
+    log.removeHandler(handler)
+    del handler
+    collect_garbage()
+
+    assert gone() is None
+
+
 CHANGES: List[Callable[[], Any]] = [
     lambda: log.addHandler(logging.NullHandler()),
     lambda: setattr(log, "handlers", [logging.NullHandler()]),
@@ -118,13 +180,20 @@ def test_a_logger_that_fails_to_answer_hears_nothing() -> None:
     """A class of the application's own may raise; the call goes on."""
 
     class Broken(logging.Logger):
+        def getEffectiveLevel(self) -> int:
+            raise ValueError("no idea")
+
+    class Duck:
         def isEnabledFor(self, level: int) -> bool:
             raise ValueError("no idea")
 
-    watched = log_agent_call(logger=Broken("broken"))(lambda: "done")
+    disabled()
+    for logger in (Broken("broken"), logging.LoggerAdapter(Duck(), {})):
+        watched = log_agent_call(logger=logger)(lambda: "done")
 
-    assert "done" == watched()
-    assert any("no idea" in line for line in _diagnostics.swallowed)
+        assert "done" == watched()
+        assert any("no idea" in line for line in _diagnostics.swallowed)
+        del _diagnostics.swallowed[:]
 
 
 def test_more_loggers_than_are_remembered_are_heard_all_the_same(

@@ -116,11 +116,11 @@ def test_another_thread_is_not_marked() -> None:
 
 def test_a_child_forgets_what_its_parent_was_at() -> None:
     """A thread's number may come again in a child, whose own thread is not ours."""
-    _diagnostics._own_work_of[-1] = 1
+    _diagnostics.own_work_of[-1] = 1
     with own_work():
         _diagnostics.forget_work()
         assert not is_own_work()
-    assert {} == _diagnostics._own_work_of
+    assert {} == _diagnostics.own_work_of
 
 
 @pytest.mark.swallows

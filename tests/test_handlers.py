@@ -540,3 +540,77 @@ def test_half_a_handler_does_not_trouble_the_exit(capfd) -> None:
     assert 2 == len(errors)
     assert "" == capfd.readouterr().err
     assert agentmonitor_logging.stats().pending == 0
+
+
+def _masked(record: logging.LogRecord) -> logging.LogRecord:
+    copied = copy.copy(record)
+    copied.msg, copied.args = "masked", None
+    return copied
+
+
+class _Preparing(AgentMonitorQueueHandler):
+    def prepare(self, record: logging.LogRecord) -> Any:
+        return super().prepare(_masked(record))
+
+
+class _Handling(AgentMonitorHandler):
+    def handle(self, record: logging.LogRecord) -> Any:
+        return super().handle(_masked(record))
+
+
+class _Listening(AgentMonitorQueueListener):
+    def handle(self, record: logging.LogRecord) -> None:
+        super().handle(_masked(record))
+
+
+OPTIONS = {"api_key": KEY, "agent_id": "bot", "flush_interval": 0.1}
+
+
+def _with_a_listener(url: str) -> AgentMonitorQueueHandler:
+    records: Any = queue.Queue()
+    target = AgentMonitorHandler(api_url=url, **OPTIONS)
+    listener = _Listening(records, target)
+    return AgentMonitorQueueHandler(queue=records, listener=listener)
+
+
+def _with_a_method_put_in(url: str) -> AgentMonitorQueueHandler:
+    handler = AgentMonitorQueueHandler(api_url=url, **OPTIONS)
+    prepare = handler.prepare
+    handler.prepare = lambda record: prepare(_masked(record))  # type: ignore
+    return handler
+
+
+def _with_a_target(url: str) -> AgentMonitorQueueHandler:
+    return AgentMonitorQueueHandler(handlers=[_Handling(api_url=url, **OPTIONS)])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda url: _Preparing(api_url=url, **OPTIONS),
+        _with_a_target,
+        _with_a_listener,
+        _with_a_method_put_in,
+    ],
+)
+def test_ways_of_ones_own_are_gone_by_every_record(server, make) -> None:
+    """What a subclass, or who puts in a method, overrides is asked each time."""
+    handler = make(server.url)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.info("secret")
+
+    assert handler.flush(DEADLINE)
+    assert "masked" == only_event(server)["metadata"]["message"]
+
+
+def test_a_record_that_lacks_an_attribute_arrives(server, attach) -> None:
+    """A filter of the application may have taken it away."""
+    handler = attach(server.url)
+    record = log.makeRecord("agent", 20, "/a.py", 1, "bare", (), None)
+    del record.exc_info
+    handler.handle(record)
+
+    assert handler.flush(DEADLINE)
+    assert "bare" == only_event(server)["metadata"]["message"]
+    assert {} == handler.stats().lost

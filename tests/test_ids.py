@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import random
 import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import List
 
 import pytest
 
 from agentmonitor_logging._ids import long_id, short_id
+
+ROOT = str(Path(__file__).resolve().parent.parent)
 
 
 def test_ids_have_their_length() -> None:
@@ -62,3 +67,25 @@ def test_a_child_draws_other_ids_than_its_parent() -> None:
 
     assert 300 == len(theirs) == len(ours)
     assert not ours & theirs
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_hook_of_the_application_draws_no_id_of_the_parents() -> None:
+    """Not even one that was registered, and so runs, before ours."""
+    program = """
+import os
+drawn = []
+os.register_at_fork(after_in_child=lambda: drawn.append(_ids.short_id()))
+from agentmonitor_logging import _ids
+_ids.short_id()
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, drawn[0].encode())
+    os._exit(0)
+os.wait()
+theirs = os.read(read, 16).decode()
+assert theirs not in {_ids.short_id() for _ in range(600)}, theirs
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT)
+
+    assert 0 == done.returncode

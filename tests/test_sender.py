@@ -549,7 +549,7 @@ def test_an_untrusted_certificate_is_a_network_error(
     assert [] == server.requests
     assert 1 == handler.stats().pending
     # Before the server goes: ssl leaks a socket that is reset in its handshake.
-    handler.shutdown(0.1)
+    handler.shutdown(0.5)
 
 
 def test_an_on_error_that_raises_is_counted_out(serve, attach, caplog) -> None:

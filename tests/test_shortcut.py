@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import sys
+import types
 from typing import Any, Dict, Optional
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oddities
-from agentmonitor_logging._encoding import encode
+from agentmonitor_logging._encoding import encode, fast_dumps
 from agentmonitor_logging._shortcut import PlainEvent, plain_event
 from agentmonitor_logging._snapshot import snapshot_record
 from agentmonitor_logging.context import agent_context
@@ -196,3 +198,68 @@ def test_what_grows_in_encoding_is_truncated(ensure_ascii: bool) -> None:
 
     assert event is not None
     assert len(encode(event, 65_536, ensure_ascii=ensure_ascii)) <= 65_536
+
+
+@pytest.mark.parametrize(
+    "field", ["input_data", "output_data", "agent_id", "cost_usd", "trace_id"]
+)
+def test_a_field_of_the_event_may_be_named_as_secret(field: str) -> None:
+    """redact_keys are held against every key, those of the event itself included."""
+    event = short(record_of(**PLAIN["fields of the event"]))
+    assert event is not None
+    redacted = Redactor([field]).redact(event)
+
+    assert "[REDACTED]" == {**redacted, **redacted["metadata"]}[field]
+
+
+def test_an_event_id_of_the_callers_own_may_hold_a_secret() -> None:
+    """It is a text like any other, and scanned like one."""
+    record = record_of(event_id="order-sk-" + "a1B2" * 10)
+    event = event_from_record(record, agent_id="bot")
+
+    assert "a1B2a1B2" not in str(Redactor().redact(event)["metadata"]["event_id"])
+
+
+def test_a_record_class_that_words_its_own_message_is_heeded() -> None:
+    """getMessage may mask what the arguments hold."""
+
+    class Masking(logging.LogRecord):
+        def getMessage(self) -> str:
+            return "card ****"
+
+    record = snapshot_record(Masking("shop", 20, "/a.py", 7, "card 4111", (), None))
+
+    assert short(record) is None
+    assert "card ****" == event_from_record(record, agent_id="b")["metadata"]["message"]
+
+
+def test_a_key_of_a_class_of_its_own_is_encoded_as_text() -> None:
+    """Whether it was seen before or not, and without a mark of anything missing."""
+
+    class Name(str):
+        pass
+
+    for key in ("x", Name("x")):
+        event = short(record_of(input_data={key: 1}))
+        line = encode(event or {}, LIMIT)
+
+        assert b'"input_data":{"x":1}' in line
+        assert b"truncated" not in line
+
+
+def test_a_negative_duration_is_none() -> None:
+    """It is not rounded up to nothing."""
+    assert short(record_of(latency_ms=-0.4)) is None
+
+
+def test_an_orjson_that_does_not_work_is_passed_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One too old for its options costs its speed, and no event."""
+    monkeypatch.setitem(sys.modules, "orjson", types.ModuleType("orjson"))
+    fast_dumps.cache_clear()
+    event = short(record_of(a=1))
+
+    assert fast_dumps() is None
+    assert b'"a":1' in encode(event or {}, LIMIT)
+    fast_dumps.cache_clear()

@@ -522,3 +522,32 @@ class TestRecords:
             changer.join()
 
         assert all(isinstance(copy.__dict__["data"], dict) for copy in copies)
+
+
+def test_what_a_record_class_sets_first_is_copied() -> None:
+    """Attributes of its own may stand before those of logging."""
+
+    class Early(logging.LogRecord):
+        def __init__(self, *args: Any) -> None:
+            self.history = [1]
+            super().__init__(*args)
+
+    record = Early("shop", 20, "/a.py", 1, "m", (), None)
+    copy = snapshot_record(record)
+    record.history.append(2)
+
+    assert [1] == copy.history
+
+
+def test_a_record_with_an_id_of_its_own_is_a_step_of_its_trace() -> None:
+    """The span id is drawn for it; the event id given need not be hex, nor unique."""
+    current = new_span()
+    previous = activate(current)
+    try:
+        copies = [snapshot_record(make_record(event_id="order-1234")) for _ in range(2)]
+    finally:
+        activate(previous)
+
+    assert ["order-1234"] * 2 == [copy._agent_event_id for copy in copies]
+    assert 2 == len({copy.span_id for copy in copies})
+    assert all(len(copy.span_id) == 16 for copy in copies)

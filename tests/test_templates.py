@@ -151,3 +151,14 @@ def test_a_child_names_its_own_process(template: RecordTemplate) -> None:
     os.waitpid(child, 0)
 
     assert child == told
+
+
+def test_a_level_that_is_named_anew_has_its_name(template: RecordTemplate) -> None:
+    """addLevelName is heeded, whenever it is called."""
+    name = logging.getLevelName(logging.INFO)
+    template.record(log, ("f", 3))
+    logging.addLevelName(logging.INFO, "NOTE")
+    try:
+        assert "NOTE" == template.record(log, ("f", 3)).levelname
+    finally:
+        logging.addLevelName(logging.INFO, name)
