@@ -60,7 +60,7 @@ def event_from_record(
     it is one that makes whole events. Texts are cut to what can be of use in
     *max_bytes* of JSON. Never raises.
     """
-    if EVENT_ID not in record.__dict__:
+    if not hasattr(record, EVENT_ID):
         _naming.expect(event_from_record)
     event = converted(record, agent_id, metadata, formatter, max_bytes)
     return event.copied() if type(event) is PlainEvent else event
