@@ -33,11 +33,13 @@ _any_disabled = False
 
 
 class _Stop(NamedTuple):
-    """A logger on a record's way to the root, and what there was."""
+    """A logger on a record's way to the root, and what there was.
+
+    *parent* is where the record goes next, if it goes on.
+    """
 
     logger: Any
     handlers: List[Any]
-    propagates: bool
     parent: Any
 
 
@@ -99,12 +101,9 @@ class Audience:
 
     def _hears_if_changed(self, level: int) -> Optional[bool]:
         """Answer for a logger that nobody heard: whether that is still so."""
-        for logger, handlers, propagates, parent in self._way:
-            if (
-                logger.handlers != handlers
-                or logger.propagate is not propagates
-                or logger.parent is not parent
-            ):
+        for logger, handlers, parent in self._way:
+            follows = logger.parent if logger.propagate else None
+            if logger.handlers != handlers or follows is not parent:
                 return self._hears_at_first(level)
         if _Logger.callHandlers is not _CALL_HANDLERS:
             return self._hears_at_first(level)
@@ -144,9 +143,9 @@ def _is_usual(kind: type) -> bool:
 def _way_of(logger: Any) -> Iterator[_Stop]:
     """Yield the stops of a record of *logger*."""
     while logger is not None:
-        handlers, propagates = logger.handlers[:], logger.propagate
-        yield _Stop(logger, handlers, propagates, logger.parent)
-        logger = logger.parent if propagates else None
+        parent = logger.parent if logger.propagate else None
+        yield _Stop(logger, logger.handlers[:], parent)
+        logger = parent
 
 
 def _is_all_disabled(way: List[_Stop]) -> bool:

@@ -62,7 +62,9 @@ def _of_plain(event: Event, ensure_ascii: bool) -> bytes:
     dumps = fast_dumps()
     if dumps is not None:
         try:
-            return dumps(event)
+            # A copy: orjson's bytes hold on to all of the buffer they grew in, four
+            # kilobytes at least for each event that waits.
+            return memoryview(dumps(event)).tobytes()
         except TypeError:  # a key of a class below str, perhaps
             return _strict(event, ensure_ascii)
     return _PLAIN(event).encode()

@@ -234,7 +234,10 @@ for thread in threads:
 for turn in range(15):
     if forked():
         say(turn)
-        os._exit(0 if handler.shutdown(5.0).delivered == 1 else 1)
+        result = handler.shutdown(5.0)
+        if result.delivered != 1:
+            print(result, handler.stats(), file=sys.stderr, flush=True)
+        os._exit(0 if result.delivered == 1 else 1)
     see_child_end()
 over.append(True)
 for thread in threads:

@@ -31,6 +31,7 @@ from certificates import (
     GOOD,
     OTHER_HOST,
     SELF_SIGNED,
+    forgive_torn_handshakes,
     server_context,
 )
 from conftest import KEY
@@ -219,12 +220,13 @@ def test_each_answer_may_close_its_connection(serve, attach) -> None:
 
 
 @pytest.fixture
-def trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Trust AUTHORITY, and return a folder for certificates."""
     trusted = tmp_path / "authority.pem"
     trusted.write_text(AUTHORITY)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
-    return tmp_path
+    yield tmp_path
+    forgive_torn_handshakes()
 
 
 @pytest.mark.parametrize("store", [False, True], ids=["not stored", "stored"])

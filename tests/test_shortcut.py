@@ -6,8 +6,9 @@ import copy
 import json
 import logging
 import sys
+import tracemalloc
 import types
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import pytest
 from hypothesis import given, settings
@@ -263,3 +264,17 @@ def test_an_orjson_that_does_not_work_is_passed_by(
     assert fast_dumps() is None
     assert b'"a":1' in encode(event or {}, LIMIT)
     fast_dumps.cache_clear()
+
+
+def test_an_encoded_event_takes_no_more_room_than_its_bytes() -> None:
+    """Tens of thousands may wait in memory, so none holds on to spare room."""
+    events = [short(record_of(a=number)) for number in range(4_000)]
+    lines: List[bytes] = []
+    tracemalloc.start()
+    try:
+        lines += [encode(event or {}, LIMIT) for event in events]
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert taken < 2 * sum(map(len, lines))
