@@ -286,7 +286,7 @@ class AgentMonitorHandler(logging.Handler):
         """Deliver what is left within `shutdown_timeout`, and end the threads."""
         with _process.closing(self._config.shutdown_timeout) as deadline:
             self._close(deadline)
-        super().close()
+        _process.forget(super().close)
 
     def close_at_exit(self) -> None:
         """Deliver what came after a close, which logging.shutdown will not do."""

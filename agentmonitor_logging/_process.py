@@ -102,6 +102,23 @@ def is_closing(handler: logging.Handler) -> bool:
     return holds_logging_lock() or _holds(handler.lock)
 
 
+def forget(close: Callable[[], None]) -> None:
+    """Do what *close* of `logging.Handler` does: have logging forget the handler.
+
+    It takes the module lock. Whoever holds that is reconfiguring, forgets all handlers
+    himself, and may be waiting for the lock of this one, which `logging.shutdown` holds
+    on our thread: so it is not waited for long.
+    """
+    lock = getattr(logging, "_lock", None)
+    if lock is None:
+        close()
+    elif lock.acquire(timeout=LOCKED_PATIENCE):
+        try:
+            close()
+        finally:
+            lock.release()
+
+
 def _holds(lock: Any) -> bool:
     is_owned = getattr(lock, "_is_owned", None)
     return bool(is_owned()) if is_owned is not None else False

@@ -359,7 +359,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self._close(deadline)
         if self._target is not None:
             self._target.close()
-        super().close()
+        _process.forget(super().close)
 
     def close_at_exit(self) -> None:
         """Deliver what came after a close, which logging.shutdown will not do."""

@@ -614,3 +614,29 @@ def test_a_record_that_lacks_an_attribute_arrives(server, attach) -> None:
     assert handler.flush(DEADLINE)
     assert "bare" == only_event(server)["metadata"]["message"]
     assert {} == handler.stats().lost
+
+
+@pytest.mark.parametrize("which", ["queue handler", "target"])
+def test_a_close_does_not_wait_for_who_reconfigures(server, attach, which) -> None:
+    """logging.shutdown holds the handler's lock, dictConfig on another thread the
+    module's, and each wants the other: ours is the one that goes without."""
+    handler: Any = attach(server.url)
+    if which == "target":
+        (handler,) = handler.targets()
+    held = threading.Event()
+
+    def reconfigure() -> None:
+        with logging._lock:  # type: ignore[attr-defined]
+            held.set()
+            handler.acquire()
+            handler.release()
+
+    thread = threading.Thread(target=reconfigure, daemon=True)
+    handler.acquire()
+    thread.start()
+    assert held.wait(DEADLINE)
+    handler.close()
+    handler.release()
+    thread.join(DEADLINE)
+
+    assert not thread.is_alive()

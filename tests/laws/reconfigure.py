@@ -441,7 +441,8 @@ def a_signal_handler_may_log_at_any_moment(server: Any, form: str) -> None:
         heard.append(1)
         log.info("signal")
 
-    configure(server, form)
+    # Room for all of them: losses would be told of by events of their own.
+    configure(server, form, queue_size=1_000_000)
     before = signal.signal(signal.SIGALRM, on_alarm)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     said, until = 0, time.monotonic() + 0.5
