@@ -682,6 +682,7 @@ def wait_until_open(port: int) -> None:
 TASKS = """
 import logging, os
 import celery
+import celery.signals
 from forms import CONFIGURED
 from telling import tell
 
@@ -697,6 +698,11 @@ app.conf.update(
 )
 CONFIGURED["single"](os.environ["URL"], flush_interval=30.0)
 log = logging.getLogger("agent")
+
+@celery.signals.worker_ready.connect
+def ready(**_):
+    # Its pool works before that, but it does not yet end at SIGTERM as it shall.
+    tell()
 
 @app.task(bind=True, autoretry_for=(KeyError,), retry_backoff=False,
           retry_kwargs={"max_retries": 2, "countdown": 0})
@@ -733,7 +739,7 @@ def test_celery_delivers(
             )
             for first in (0, 6)
         ]
-        server.wait_requests(12)
+        server.wait_requests(12 + len(workers))
         for worker in workers:
             worker.signal(signal.SIGTERM)
         for worker in workers:
