@@ -44,6 +44,9 @@ GATHER_SECONDS = 0.05
 GATHER_LOOK = 0.005
 """Seconds after which it goes if nothing has come in meanwhile. A request costs as much
 as converting ten events, and where ten came together, more are often under way."""
+FLOW_LOOK = 0.06
+"""The same after a full batch: the rest goes with what the listener, which lets records
+gather for 50 ms, hands over next, and so two requests in three are saved."""
 FEW = 4 * MAX_EVENTS_PER_REQUEST
 """How many events in memory are so few that more are read from the disk."""
 
@@ -102,6 +105,7 @@ class Delivery:
         self._gathers_until = NEVER
         self._gathered = 0
         self._look_at = 0.0
+        self._patience = GATHER_LOOK
         self._max_bytes = config.max_batch_bytes
         self._probe_single = False
         self._in_doubt = False
@@ -314,11 +318,11 @@ class Delivery:
         if buffer.loose >= MAX_EVENTS_PER_REQUEST or buffer.has_batch:
             return 0.0
         if self._gathers_until == NEVER:
-            self._gathers_until = now + GATHER_SECONDS
+            self._gathers_until = now + max(GATHER_SECONDS, self._patience)
         if now >= self._look_at:
             if buffer.loose == self._gathered:
                 return 0.0
-            self._gathered, self._look_at = buffer.loose, now + GATHER_LOOK
+            self._gathered, self._look_at = buffer.loose, now + self._patience
         return min(self._look_at, self._gathers_until) - now
 
     def _take(self) -> Union[Batch, float]:
@@ -328,6 +332,7 @@ class Delivery:
         self._since = self._clock()
         if batch is None:
             return NEVER
+        self._patience = FLOW_LOOK if len(batch) == most else GATHER_LOOK
         self._flying[batch] = None
         return batch
 

@@ -11,14 +11,29 @@ import threading
 import time
 import weakref
 from dataclasses import replace
-from typing import Any, Iterable, Optional, Protocol, Sequence, Set, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterable,
+    Optional,
+    Protocol,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 from . import _audience, _diagnostics, _naming, _process
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
+from ._ids import long_id
 from ._pickling import dress_of, options_of, rebuilt
-from ._snapshot import EVENT_ID
+from ._snapshot import EVENT_ID, name
 from ._stats import SAMPLED, FlushResult, Ledger, Stats
+
+if TYPE_CHECKING:
+    from ._shortcut import PlainEvent
 
 FOREVER = float("inf")
 
@@ -72,6 +87,7 @@ class AgentMonitorHandler(logging.Handler):
         from ._encoding import fast_dumps
         from ._loss import encoded_loss_event
         from ._sender import Sender
+        from ._shortcut import plain_event
         from ._transport import Transport
         from .events import converted, encode
         from .redaction import Redactor
@@ -79,6 +95,7 @@ class AgentMonitorHandler(logging.Handler):
 
         fast_dumps()
         self._converted = converted
+        self._plain_event = plain_event
         self._encode = encode
         self._sampler = Sampler(config.sample_rate)
         self._redactor = Redactor(
@@ -141,6 +158,58 @@ class AgentMonitorHandler(logging.Handler):
             self._convert(
                 record, accepted=id(self._ledger) in record.__dict__[ACCEPTED_BY]
             )
+
+    @property
+    def takes_plain_events(self) -> bool:
+        """Tell whether records need not come as such, but as their plain events."""
+        return (
+            self._is_fed
+            and not self.filters
+            and self._config.enabled
+            and (
+                self.formatter is None or getattr(self.formatter, "makes_events", False)
+            )
+        )
+
+    def plain_event_of(
+        self, fields: Dict[str, Any], respects_level: bool
+    ) -> Optional[PlainEvent]:
+        """Return the event of the record with the attributes *fields*.
+
+        It comes from a queue handler of ours. None if it is one that `take` is for.
+        """
+        accepted_by = fields[ACCEPTED_BY]
+        if accepted_by[0] != _process.forks or id(self._ledger) not in accepted_by:
+            return None
+        if respects_level and fields["levelno"] < self.level:
+            return None
+        if EVENT_ID not in fields:
+            name(fields, long_id())
+        config = self._config
+        return self._plain_event(
+            fields, config.agent_id, config.metadata, config.max_event_bytes
+        )
+
+    def take_plain(self, events: Sequence[PlainEvent]) -> None:
+        """Ship *events*, which are accepted, on a thread of ours."""
+        forks, limit = _process.forks, self._config.max_event_bytes
+        try:
+            kept = [event for event in events if self._sampler.keeps(event)]
+            redacted = self._redactor.redact_all(kept)
+            bodies = [self._encode(event, limit) for event in redacted]
+        except BaseException as error:  # the thread must live on
+            if len(events) == 1:
+                self._lose(True, "conversion_error", error)
+            else:
+                for event in events:
+                    self.take_plain((event,))
+            return
+        if forks != _process.forks:
+            return  # see _convert
+        if len(kept) < len(events):
+            self._ledger.lose(SAMPLED, len(events) - len(kept))
+        if bodies:
+            self._sender.put(*bodies)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Ship *record*; `handle` is what loggers and listeners call."""

@@ -69,14 +69,15 @@ class Keeper:
 
     # -- what others call ----------------------------------------------------------
 
-    def put(self, event: bytes) -> None:
-        """Add *event*, which the ledger has accepted, without waiting for anything."""
-        if self._incoming_bytes > SLOW_DISK_BYTES:
-            self._stock.put(event)
-            return
-        # Threads may lose each other's addition; it is put right by the next write.
-        self._incoming_bytes += len(event)
-        self._incoming.put_nowait(event)
+    def put(self, *events: bytes) -> None:
+        """Add *events*, which the ledger has accepted, without waiting for anything."""
+        for event in events:
+            if self._incoming_bytes > SLOW_DISK_BYTES:
+                self._stock.put(event)
+                continue
+            # Threads may lose each other's addition; the next write puts it right.
+            self._incoming_bytes += len(event)
+            self._incoming.put_nowait(event)
 
     def start(self) -> None:
         """Have a thread, if one can start; the stock's lock must be held."""

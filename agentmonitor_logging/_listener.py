@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 import time
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, List, Optional
 
 from . import _diagnostics, _naming, _process
 from ._echo import ACCEPTED_BY, is_of_our_threads
@@ -17,6 +17,9 @@ from ._handler import FOREVER, AgentMonitorHandler
 from ._ids import long_id
 from ._queue import ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, named
+
+if TYPE_CHECKING:
+    from ._shortcut import PlainEvent
 
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
@@ -184,7 +187,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             # In a child that a target forked, another thread or none is the listener's.
             while self._thread is current and not self._left():
                 try:
-                    record = self._records.get()
+                    burst = self._records.get_burst()
                 except queue.Empty:
                     continue
                 except Exception as error:  # see _is_gone
@@ -193,11 +196,38 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                         return
                     continue
                 self._unreadable = 0
-                try:
-                    self._handle_safely(record)
-                except BaseException as error:  # an exit that is nobody's but ours
-                    _diagnostics.note_swallowed(error, "a target of the listener")
+                self._handle_burst(burst)
                 self._tell_overflow()
+
+    def _handle_burst(self, records: List[Any]) -> None:
+        """Hand over *records*, at little more than the cost of one where it can be.
+
+        That is where an `AgentMonitorHandler` of its own kind is the only target, and
+        where nothing about a record is unusual.
+        """
+        target = self._only_target()
+        events: List[PlainEvent] = []
+        for record in records:
+            if target is not None and type(record) is dict:
+                event = target.plain_event_of(record, self.respect_handler_level)
+                if event is not None:
+                    events.append(event)
+                    continue
+                if events:
+                    target.take_plain(events)
+                    events = []
+            try:
+                self._handle_safely(record)
+            except BaseException as error:  # an exit that is nobody's but ours
+                _diagnostics.note_swallowed(error, "a target of the listener")
+        if target is not None and events:
+            target.take_plain(events)
+
+    def _only_target(self) -> Optional[AgentMonitorHandler]:
+        handlers = self.handlers
+        if len(handlers) != 1 or type(handlers[0]) is not AgentMonitorHandler:
+            return None
+        return handlers[0] if handlers[0].takes_plain_events else None
 
     def _is_gone(self, error: Exception) -> bool:
         """Tell whether the queue is closed, or just what came out cannot be read here.

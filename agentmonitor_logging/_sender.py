@@ -132,9 +132,9 @@ class Sender:
 
     # -- what others call ----------------------------------------------------------
 
-    def put(self, event: bytes) -> None:
-        """Add *event*, which the ledger has accepted, without waiting for anything."""
-        (self._stock if self._keeper is None else self._keeper).put(event)
+    def put(self, *events: bytes) -> None:
+        """Add *events*, which the ledger has accepted, without waiting for anything."""
+        (self._stock if self._keeper is None else self._keeper).put(*events)
         if self._worker is None or self._stopping:
             self.start()
 

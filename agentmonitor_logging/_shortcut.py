@@ -3,8 +3,10 @@
 `events` reads a record with every care, as each value may be of any kind. Nearly all
 are texts and numbers, so here the event is put together at once and then looked
 through: one look finds what is not plain JSON data, and collects the texts in which
-a secret may be. In any doubt the answer is None, and the careful way is taken. What
-comes out is what that would return; a test holds the two against each other.
+a secret may be. And a program logs in few places, each with the same fields every
+time: what their names alone tell is found out once. In any doubt the answer is None,
+and the careful way is taken. What comes out is what that would return; a test holds
+the two against each other.
 
 The event shares its containers with the record: who changes it makes a copy first.
 """
@@ -12,14 +14,13 @@ The event shares its containers with the record: who changes it makes a copy fir
 from __future__ import annotations
 
 import logging
-from itertools import chain, islice
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set
+from itertools import chain
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
 from ._snapshot import EVENT_ID, Snapshot
 from ._wire import (
+    IN_ORDER,
     KNOWN,
-    LAST_STANDARD,
-    LAST_STANDARD_NAME,
     MAX_LATENCY,
     NAMED,
     OWNERS,
@@ -41,17 +42,25 @@ _MAX_NAME = 256
 _MAX_NAMES = 2_048
 """Names that are known to be good ones, and of how many characters."""
 
+_MAX_SHAPES = 256
+"""How many sets of fields are remembered, and of how many fields each."""
+
 _HISTORY = 4
 """From how many messages on a chat history is looked through in one go."""
 
 _LARGEST = 2**63
-_GET_MESSAGE = logging.LogRecord.getMessage
 _DICTS: FrozenSet[Any] = frozenset((dict, Snapshot))
 _PLAIN_DICTS = frozenset((dict,))
 _TEXTS = frozenset((str,))
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _SINGLE = frozenset((bool, type(None)))
 _NOT_OTHERS = RESERVED.union(TRACE_IDS)
+
+_SUSPICIOUS = (
+    *("exc_text", "stack_info", "_agent_error", "error_message", "agent_id"),
+    "event_id",
+)
+"""The attributes which say that a record tells of an error or in words of its own."""
 
 _good_names: Set[str] = set()
 
@@ -87,23 +96,65 @@ def _copied(tree: Any) -> Any:
     return [_copied(item) for item in tree] if kind is list else tree
 
 
+class _Shape:
+    """What the names of a record's attributes tell, the same for all that have them."""
+
+    __slots__ = ("given", "has_status", "ids", "named", "suspicious")
+
+    def __init__(self, names: Tuple[str, ...]) -> None:
+        self.given = tuple(name for name in names[len(IN_ORDER) :] if name not in KNOWN)
+        self.suspicious = tuple(name for name in _SUSPICIOUS if name in names)
+        self.has_status = "status" in names
+        self.named = tuple(name for name in NAMED if name in names)
+        self.ids = tuple(item for item in TRACE_IDS.items() if item[0] in names)
+
+    def is_unusual(self, fields: Mapping[str, Any]) -> bool:
+        """Tell at a glance whether it tells of an error or in words of its own."""
+        for name in self.suspicious:
+            if fields[name] is not None:
+                return True
+        if self.has_status and STATUS.get(fields["status"]) != "success":
+            return True
+        return bool(fields["levelno"] >= logging.ERROR)
+
+
+_shapes: Dict[Tuple[str, ...], Optional[_Shape]] = {}
+
+
+def _shape_of(names: Tuple[str, ...]) -> Optional[_Shape]:
+    """Return what *names* tell, or None if such records are for the careful way."""
+    shape = None
+    if names[: len(IN_ORDER)] == IN_ORDER:
+        shape = _Shape(names)
+        if not RESERVED.isdisjoint(shape.given) or "_agent_" in "".join(shape.given):
+            shape = None
+    if len(names) <= _MAX_SHAPES:
+        if len(_shapes) >= _MAX_SHAPES:
+            _shapes.clear()
+        _shapes[names] = shape
+    return shape
+
+
 def plain_event(
-    record: logging.LogRecord,
+    fields: Mapping[str, Any],
     agent_id: str,
     metadata: Optional[Mapping[str, Any]],
     max_bytes: int,
 ) -> Optional[PlainEvent]:
-    """Return the event of *record*, a copy of our own, if it is a plain one."""
-    fields = record.__dict__
+    """Return the event of a record, a copy of our own, if it is a plain one.
+
+    *fields* are the record's attributes, and its message is made as logging does it.
+    """
     try:
-        if type(record).getMessage is not _GET_MESSAGE or _is_unusual(fields):
+        names = tuple(fields)
+        shape = _shapes[names] if names in _shapes else _shape_of(names)
+        if shape is None or shape.is_unusual(fields):
             return None
-        described = _described(fields, metadata)
+        described = _described(fields, shape, metadata)
         event = PlainEvent(_assembled(fields, agent_id))
-        if not _looks_through(event, described, min(max_bytes, MAX_CHARS)):
-            return None
-        for name, length in TRACE_IDS.items():
-            given = fields.get(name)
+        _look_through(event, described, min(max_bytes, MAX_CHARS))
+        for name, length in shape.ids:
+            given = fields[name]
             if given is not None:
                 if not is_id(given, length):
                     return None
@@ -116,21 +167,6 @@ def plain_event(
 
 class _UnusualError(Exception):
     """Say that a record is for the careful way."""
-
-
-def _is_unusual(fields: Mapping[str, Any]) -> bool:
-    """Tell at a glance whether it is an error, or says something in its own words."""
-    get = fields.get
-    return bool(
-        fields["levelno"] >= logging.ERROR
-        or get("exc_text") is not None
-        or get("_agent_error") is not None
-        or get("stack_info") is not None
-        or get("error_message") is not None
-        or get("agent_id") is not None
-        or STATUS.get(get("status", "success")) != "success"
-        or get("event_id") is not None
-    )
 
 
 def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
@@ -187,14 +223,16 @@ def _payload(value: Any) -> Any:
 
 
 def _described(
-    fields: Mapping[str, Any], of_handler: Optional[Mapping[str, Any]]
+    fields: Mapping[str, Any],
+    shape: _Shape,
+    of_handler: Optional[Mapping[str, Any]],
 ) -> Dict[str, Any]:
     """Return the metadata; of what comes from several sources, the last wins."""
     result = {
         "event_id": fields[EVENT_ID],
         "logger": fields["name"],
         "level": fields["levelname"],
-        "message": _message(fields),
+        "message": fields["msg"] if not fields["args"] else _formatted(fields),
         "function_name": fields["funcName"],
         "module": fields["module"],
     }
@@ -210,22 +248,15 @@ def _described(
         _add_named(result, context, OWNERS)
     if of_record:
         _add(result, of_record)
-    extras = islice(fields, LAST_STANDARD, None)
-    if next(extras) != LAST_STANDARD_NAME:
-        raise _UnusualError
-    given = [name for name in extras if name not in KNOWN]
-    if given:
-        if "_agent_" in "".join(given):
-            raise _UnusualError
-        _add(result, {name: fields[name] for name in given})
-    _add_named(result, fields, NAMED)
+    for name in shape.given:
+        result[name] = fields[name]
+    if shape.named:
+        _add_named(result, fields, shape.named)
     return result
 
 
-def _message(fields: Mapping[str, Any]) -> Any:
+def _formatted(fields: Mapping[str, Any]) -> Any:
     args = fields["args"]
-    if not args:
-        return fields["msg"]
     if type(args) is not tuple or not _SCALARS.issuperset(map(type, args)):
         raise _UnusualError
     return fields["msg"] % args
@@ -248,43 +279,52 @@ def _add_named(result: Dict[str, Any], fields: Mapping[str, Any], names: Any) ->
             result[name] = given
 
 
-def _looks_through(
-    event: PlainEvent, described: Dict[str, Any], max_chars: int
-) -> bool:
-    """Tell whether all of *event* is plain JSON data, and note what it holds."""
+def _look_through(event: PlainEvent, described: Dict[str, Any], max_chars: int) -> None:
+    """Note what *event* holds; raise unless all of it is plain JSON data."""
     texts: List[str] = []
-    names: Set[str] = set()
-    event.texts, event.names = texts, names
-    payloads = (event["input_data"], event["output_data"])
-    nodes: List[Any] = [described, *(one for one in payloads if one is not None)]
+    names = set(described)
+    nodes: List[Any] = [described]
+    for payload in (event["input_data"], event["output_data"]):
+        if payload is not None:
+            names.update(payload)
+            nodes.append(payload)
     values = 0
     for node in nodes:
-        values += len(node)
+        items = node if type(node) is list else list(node.values())
+        values += len(items)
         if values > _MAX_VALUES:
-            return False
-        if type(node) is not list:
-            names.update(node)
-            items: Any = node.values()
-        else:
-            items = node
-            if len(node) >= _HISTORY and _take_history(node, texts, names):
-                continue
-        for item in items:
-            kind = type(item)
-            if kind is str:
-                texts.append(item)
-            elif kind is dict or kind is list:
-                nodes.append(item)
-            elif kind not in _SINGLE and not _is_plain_number(item):
-                return False
+            raise _UnusualError
+        if _TEXTS.issuperset(map(type, items)):
+            texts += items
+        elif type(node) is not list or not _take_history(node, texts, names):
+            nodes += _containers_in(items, texts, names)
     del texts[0]  # the event id, which comes first and is ours
     texts += event["agent_id"], event["event_type"]
-    return _are_sound(texts, max_chars) and _are_good(names)
+    event.texts, event.names = texts, names
+    if not (_are_sound(texts, max_chars) and _are_good(names)):
+        raise _UnusualError
+
+
+def _containers_in(items: List[Any], texts: List[str], names: Set[str]) -> List[Any]:
+    """Note the texts among *items*, and return what has to be looked into."""
+    containers: List[Any] = []
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            texts.append(item)
+        elif kind is dict:
+            names.update(item)
+            containers.append(item)
+        elif kind is list:
+            containers.append(item)
+        elif kind not in _SINGLE and not _is_plain_number(item):
+            raise _UnusualError
+    return containers
 
 
 def _take_history(node: List[Any], texts: List[str], names: Set[str]) -> bool:
     """Note what a chat history holds; tell whether it is one, of texts alone."""
-    if not _PLAIN_DICTS.issuperset(map(type, node)):
+    if len(node) < _HISTORY or not _PLAIN_DICTS.issuperset(map(type, node)):
         return False
     values = list(chain.from_iterable(map(dict.values, node)))
     if not _TEXTS.issuperset(map(type, values)):

@@ -37,6 +37,7 @@ __all__ = [
     "Snapshot",
     "are_plain",
     "make_private",
+    "name",
     "named",
     "snapshot",
     "snapshot_record",
@@ -65,8 +66,8 @@ def snapshot_record(record: logging.LogRecord) -> logging.LogRecord:
     if EVENT_ID in record.__dict__:
         return record
     fields = record.__dict__.copy()
-    for name in ("msg", "args", "exc_info"):
-        fields.setdefault(name)  # a record class of somebody's own has its own layout
+    for needed in ("msg", "args", "exc_info"):
+        fields.setdefault(needed)  # a record class of somebody's own has its own layout
     make_private(fields, STANDARD if type(record) is logging.LogRecord else 0)
     return named(fields, _naming.id_for(record), type(record))
 
@@ -97,12 +98,17 @@ def named(
     fields: Dict[str, Any], event_id: str, kind: type = logging.LogRecord
 ) -> logging.LogRecord:
     """Make a record of *fields*; *event_id* is its name unless it was given one."""
+    name(fields, event_id)
+    return _record_of(kind, fields)
+
+
+def name(fields: Dict[str, Any], event_id: str) -> None:
+    """Name the record that *fields* are the attributes of, see `named`."""
     if "span_id" in fields and fields["span_id"] is None:
         # It is a step of its own in the trace.
         fields["span_id"] = event_id[:16]
     given = fields.get("event_id")
     fields[EVENT_ID] = given if given and _is_event_id(given) else event_id
-    return _record_of(kind, fields)
 
 
 STANDARD = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
@@ -135,14 +141,14 @@ def _is_plain(fields: Dict[str, Any], standard: int) -> bool:
 
 def _copy_values(fields: Dict[str, Any]) -> None:
     copier = Copier()
-    for name, value in fields.items():
+    for key, value in fields.items():
         kind = type(value)
-        if value is None or kind is int or kind is float or name == "exc_info":
+        if value is None or kind is int or kind is float or key == "exc_info":
             continue
-        if name == "args":
-            fields[name] = _copied_args(value, copier)
+        if key == "args":
+            fields[key] = _copied_args(value, copier)
         elif kind is not str or len(value) > MAX_TEXT:
-            fields[name] = copier.field(value)
+            fields[key] = copier.field(value)
 
 
 def _copied_args(args: Any, copier: Copier) -> Any:

@@ -14,13 +14,11 @@ from .context import EVENT_FIELDS
 
 Event = Dict[str, Any]
 
-_IN_ORDER = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
-_STANDARD = frozenset((*_IN_ORDER, "asctime", "message", "taskName"))
-"""What logging itself puts on a record; every other attribute came by ``extra=``."""
+IN_ORDER = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
+"""What logging itself puts on a record, before all that comes by ``extra=``."""
 
-LAST_STANDARD = len(_IN_ORDER) - 1
-LAST_STANDARD_NAME = _IN_ORDER[-1]
-"""Where the last of these stands on a record, before all that came by ``extra=``."""
+_STANDARD = frozenset((*IN_ORDER, "asctime", "message", "taskName"))
+"""What logging itself puts on a record; every other attribute came by ``extra=``."""
 
 KNOWN = _STANDARD | EVENT_FIELDS | PRIVATE
 OWNERS = ("session_id", "user_id")

@@ -37,6 +37,7 @@ from ._wire import (
 
 __all__ = ["Event", "converted", "encode", "event_from_record"]
 
+_GET_MESSAGE = logging.LogRecord.getMessage
 _MAX_ARGS = 20
 _ISO_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d)?(?:[.,](\d+))?)?"
@@ -76,14 +77,19 @@ def converted(
     """Do the same, for those who will not change what may be a `PlainEvent`."""
     try:
         copy = snapshot_record(record)
-        if formatter is None or getattr(formatter, "makes_events", False):
-            plain = plain_event(copy, agent_id, metadata, max_bytes)
+        if makes_plain_events(formatter) and type(copy).getMessage is _GET_MESSAGE:
+            plain = plain_event(copy.__dict__, agent_id, metadata, max_bytes)
             if plain is not None:
                 return plain
         return _Reading(copy, agent_id, max_bytes).event(metadata, formatter)
     except Exception as error:  # a bug of ours costs details, no event
         note_swallowed(error, "event_from_record")
         return _bare_event(record, agent_id)
+
+
+def makes_plain_events(formatter: Optional[logging.Formatter]) -> bool:
+    """Tell whether *formatter* leaves the message as logging makes it."""
+    return formatter is None or getattr(formatter, "makes_events", False)
 
 
 class _Reading:
@@ -143,7 +149,7 @@ class _Reading:
 
     def _message(self, formatter: Optional[logging.Formatter]) -> str:
         record = self._speakable()
-        if formatter is not None and not getattr(formatter, "makes_events", False):
+        if formatter is not None and not makes_plain_events(formatter):
             text = self._formatted(lambda: formatter.format(record))
             if text is not None:
                 return text

@@ -16,6 +16,7 @@ from agentmonitor_logging._answers import (
 from agentmonitor_logging._batch import Batch
 from agentmonitor_logging._config import Config
 from agentmonitor_logging._delivery import (
+    FLOW_LOOK,
     GATHER_LOOK,
     GATHER_SECONDS,
     NEVER,
@@ -105,6 +106,24 @@ def test_a_batch_that_is_due_waits_while_more_come_in(make: Any, clock: Clock) -
     assert pytest.approx(GATHER_LOOK) == delivery.next(hurried=True)
     clock.now += 1.01 * GATHER_LOOK
     assert 7 == len(taken(delivery, hurried=False, more=True))
+
+
+def test_the_rest_after_a_full_batch_waits_for_the_next(
+    make: Any, clock: Clock
+) -> None:
+    """While events flow, what a request had no room for is not a request of its own."""
+    delivery = make(batch_size=3)
+    fill(delivery, 104)
+    assert 100 == len(taken(delivery, hurried=False, more=True))
+
+    assert pytest.approx(FLOW_LOOK) == delivery.next(hurried=False)
+    clock.now += 0.05
+    fill(delivery, 96)
+    assert 100 == len(taken(delivery, hurried=False, more=True))
+    fill(delivery, 4)
+    assert pytest.approx(FLOW_LOOK) == delivery.next(hurried=False)
+    clock.now += 1.01 * FLOW_LOOK
+    assert 4 == len(taken(delivery, hurried=False, more=True))
 
 
 def test_a_batch_that_is_due_does_not_wait_long(make: Any, clock: Clock) -> None:

@@ -76,7 +76,7 @@ def record_of(msg: Any = "m", args: Any = (), **extra: Any) -> logging.LogRecord
 
 
 def short(record: logging.LogRecord, **options: Any) -> Optional[PlainEvent]:
-    return plain_event(record, "bot", options.get("metadata"), LIMIT)
+    return plain_event(record.__dict__, "bot", options.get("metadata"), LIMIT)
 
 
 def careful(record: logging.LogRecord, **options: Any) -> Dict[str, Any]:
