@@ -42,12 +42,12 @@ def _standard() -> Iterator[Tuple[Cell, Sequence[str]]]:
     for workload in WORKLOADS:
         yield Cell(workload, "loop", "0"), CLIENTS
     for workload in WORKLOADS[:3]:
-        yield Cell(workload, "paced", "0"), CLIENTS
+        yield Cell(workload, "paced", "0"), ("noop", "null", *_TARGETED)
         yield Cell(workload, "paced", "dead"), ("noop", *_TARGETED)
         yield Cell(workload, "loop", "50"), _TARGETED[1:]
     yield Cell("W2", "threads", "0"), CLIENTS
-    yield Cell("W1", "asyncio", "hang"), ("noop", *_TARGETED)
-    yield Cell("W2", "asyncio", "hang"), CLIENTS
+    for workload in WORKLOADS[:2]:
+        yield Cell(workload, "asyncio", "hang"), ("noop", *_TARGETED)
 
 
 def cells(
