@@ -332,7 +332,8 @@ class Delivery:
         self._since = self._clock()
         if batch is None:
             return NEVER
-        self._patience = FLOW_LOOK if len(batch) == most else GATHER_LOOK
+        is_part = len(batch) == most > 1 and self._buffer.loose > 0
+        self._patience = FLOW_LOOK if is_part else GATHER_LOOK
         self._flying[batch] = None
         return batch
 

@@ -87,7 +87,7 @@ class AgentMonitorHandler(logging.Handler):
         from ._encoding import fast_dumps
         from ._loss import encoded_loss_event
         from ._sender import Sender
-        from ._shortcut import plain_event
+        from ._shortcut import plain_event, words_as_usual
         from ._transport import Transport
         from .events import converted, encode
         from .redaction import Redactor
@@ -96,6 +96,7 @@ class AgentMonitorHandler(logging.Handler):
         fast_dumps()
         self._converted = converted
         self._plain_event = plain_event
+        self._words_as_usual = words_as_usual
         self._encode = encode
         self._sampler = Sampler(config.sample_rate)
         self._redactor = Redactor(
@@ -161,7 +162,10 @@ class AgentMonitorHandler(logging.Handler):
 
     @property
     def takes_plain_events(self) -> bool:
-        """Tell whether records need not come as such, but as their plain events."""
+        """Tell whether records need not come as such, but as their plain events.
+
+        Not where code of the application runs for each: it may take any time.
+        """
         return (
             self._is_fed
             and not self.filters
@@ -169,6 +173,8 @@ class AgentMonitorHandler(logging.Handler):
             and (
                 self.formatter is None or getattr(self.formatter, "makes_events", False)
             )
+            and self._redactor.can_clear_many
+            and self._words_as_usual()
         )
 
     def plain_event_of(
@@ -178,13 +184,15 @@ class AgentMonitorHandler(logging.Handler):
 
         It comes from a queue handler of ours. None if it is one that `take` is for.
         """
-        accepted_by = fields[ACCEPTED_BY]
-        if accepted_by[0] != _process.forks or id(self._ledger) not in accepted_by:
+        try:
+            accepted_by = fields[ACCEPTED_BY]
+            if accepted_by[0] != _process.forks or id(self._ledger) not in accepted_by:
+                return None
+            if respects_level and fields["levelno"] < self.level:
+                return None
+            name(fields, fields.get(EVENT_ID) or long_id())
+        except Exception:  # something is missing, or is not what it should be
             return None
-        if respects_level and fields["levelno"] < self.level:
-            return None
-        if EVENT_ID not in fields:
-            name(fields, long_id())
         config = self._config
         return self._plain_event(
             fields, config.agent_id, config.metadata, config.max_event_bytes
@@ -198,6 +206,8 @@ class AgentMonitorHandler(logging.Handler):
             redacted = self._redactor.redact_all(kept)
             bodies = [self._encode(event, limit) for event in redacted]
         except BaseException as error:  # the thread must live on
+            if forks != _process.forks:
+                return  # see _convert
             if len(events) == 1:
                 self._lose(True, "conversion_error", error)
             else:
@@ -230,6 +240,11 @@ class AgentMonitorHandler(logging.Handler):
         ours, own = AgentMonitorHandler, type(self)
         self._is_fed = own.handle is ours.handle and own.filter is ours.filter
         _naming.dismiss(self)
+
+    def fail(self, record: logging.LogRecord) -> None:
+        """Take note that *record* could not even be handed to us."""
+        if id(self._ledger) in getattr(record, ACCEPTED_BY, ()):
+            self._ledger.lose("conversion_error")
 
     def lose_queued(self, count: int) -> None:
         """Take note that a listener gave up *count* records that were for us."""

@@ -21,6 +21,10 @@ from ._snapshot import EVENT_ID, named
 if TYPE_CHECKING:
     from ._shortcut import PlainEvent
 
+RUN = 25
+"""How many events the listener makes before it hands them over: few enough that they
+are a small part of its slice, and of what is lost should the process be killed."""
+
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
 
@@ -161,15 +165,20 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             _accept_of_others(record)
         inherited = isinstance(self._records, RecordQueue) and _is_inherited(record)
         for handler in self.handlers:
-            if inherited:
-                self._pass_over(handler, record)
-            elif not self.respect_handler_level or record.levelno >= handler.level:
-                if is_ours and isinstance(handler, AgentMonitorHandler):
+            try:
+                if inherited or not self._has_level(handler, record):
+                    self._pass_over(handler, record)
+                elif is_ours and isinstance(handler, AgentMonitorHandler):
                     handler.take(record)
                 else:
                     handler.handle(record)
-            else:
-                self._pass_over(handler, record)
+            except Exception as error:  # one target must not end the others
+                _diagnostics.note_swallowed(error, "a target of the listener")
+                if isinstance(handler, AgentMonitorHandler):
+                    handler.fail(record)
+
+    def _has_level(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
+        return not self.respect_handler_level or record.levelno >= handler.level
 
     @staticmethod
     def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
@@ -187,7 +196,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             # In a child that a target forked, another thread or none is the listener's.
             while self._thread is current and not self._left():
                 try:
-                    burst = self._records.get_burst()
+                    record = self._records.get()
                 except queue.Empty:
                     continue
                 except Exception as error:  # see _is_gone
@@ -196,38 +205,43 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                         return
                     continue
                 self._unreadable = 0
-                self._handle_burst(burst)
+                try:
+                    self._handle_run(record)
+                except BaseException as error:  # an exit that is nobody's but ours
+                    _diagnostics.note_swallowed(error, "a target of the listener")
                 self._tell_overflow()
 
-    def _handle_burst(self, records: List[Any]) -> None:
-        """Hand over *records*, at little more than the cost of one where it can be.
+    def _handle_run(self, record: Any) -> None:
+        """Hand over *record* and those after it, at little more than the cost of one.
 
-        That is where an `AgentMonitorHandler` of its own kind is the only target, and
-        where nothing about a record is unusual.
+        That is where an `AgentMonitorHandler` and no other class is the only target, and
+        as far as nothing about a record is unusual. The first that is ends the run.
         """
         target = self._only_target()
         events: List[PlainEvent] = []
-        for record in records:
-            if target is not None and type(record) is dict:
-                event = target.plain_event_of(record, self.respect_handler_level)
-                if event is not None:
-                    events.append(event)
-                    continue
-                if events:
-                    target.take_plain(events)
-                    events = []
+        while target is not None and type(record) is dict:
+            event = target.plain_event_of(record, self.respect_handler_level)
+            if event is None:
+                break
+            events.append(event)
             try:
-                self._handle_safely(record)
-            except BaseException as error:  # an exit that is nobody's but ours
-                _diagnostics.note_swallowed(error, "a target of the listener")
+                record = self._records.get_nowait() if len(events) < RUN else None
+            except queue.Empty:
+                record = None
+            if record is None:
+                break
         if target is not None and events:
             target.take_plain(events)
+        if record is not None:
+            self._handle_safely(record)
 
     def _only_target(self) -> Optional[AgentMonitorHandler]:
         handlers = self.handlers
         if len(handlers) != 1 or type(handlers[0]) is not AgentMonitorHandler:
             return None
-        return handlers[0] if handlers[0].takes_plain_events else None
+        if "handle" in self.__dict__ or not handlers[0].takes_plain_events:
+            return None
+        return handlers[0]
 
     def _is_gone(self, error: Exception) -> bool:
         """Tell whether the queue is closed, or just what came out cannot be read here.

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, List, Optional
+from typing import Any, Deque, Optional
 
 GATHER_SECONDS = 0.05
 """How long the listener lets records gather after the first: short enough that nobody
@@ -35,11 +35,6 @@ threads log as fast as they can, so each pause would only let more of them pile 
 PAUSE_SECONDS = 0.00001
 """How long it pauses: long enough for another thread to take the lock."""
 
-BURST = 25
-"""How many records the listener takes at once: they are a part of its slice only, and
-what is done once for all of them costs next to nothing for each. Fewer of a small
-queue, so that there is no room for noticeably more than its size."""
-
 _READ_PATIENCE = 0.2
 _NEVER = float("inf")
 
@@ -57,7 +52,6 @@ class RecordQueue:
         gather_records: int = GATHER_RECORDS,
     ) -> None:
         self.maxsize = maxsize
-        self._burst = min(BURST, 1 + maxsize // 100)
         self._gather_seconds = gather_seconds
         self._gather_records = gather_records
         self._records: Deque[Any] = deque()
@@ -96,29 +90,13 @@ class RecordQueue:
         """
         if not self._records and block:
             self.wait(timeout)
-        return self.get_nowait()
-
-    def get_burst(self) -> List[Any]:
-        """Take the oldest records, `BURST` at the most, waiting for the first.
-
-        Raises `queue.Empty` where `hurry` ends the wait and there is none.
-        """
-        if not self._records:
-            self.wait(None)
             self._resumed = time.perf_counter()
         elif len(self._records) < BACKLOG and (
             time.perf_counter() - self._resumed > SLICE_SECONDS
         ):
             time.sleep(PAUSE_SECONDS)
             self._resumed = time.perf_counter()
-        with self._taking:
-            records = self._records
-            most = min(len(records), self._burst)
-            burst = [records.popleft() for _ in range(most)]
-            self._taken += len(burst)
-        if not burst:
-            raise queue.Empty
-        return burst
+        return self.get_nowait()
 
     def hurry(self) -> None:
         """Wake the listener now: for a flush, for the end, for a full house."""
@@ -211,10 +189,6 @@ class ForeignQueue:
         """Take the oldest record, waiting for it a short while."""
         patience = self.POLL_SECONDS if timeout is None else timeout
         return self.inner.get(block, min(patience, self.POLL_SECONDS))
-
-    def get_burst(self) -> List[Any]:
-        """Take the oldest record, waiting for it a short while."""
-        return [self.get()]
 
     def hurry(self) -> None:
         """Do nothing: the listener looks up by itself."""

@@ -42,7 +42,7 @@ _MAX_NAME = 256
 _MAX_NAMES = 2_048
 """Names that are known to be good ones, and of how many characters."""
 
-_MAX_SHAPES = 256
+_MAX_SHAPES, _MAX_FIELDS = 1_024, 256
 """How many sets of fields are remembered, and of how many fields each."""
 
 _HISTORY = 4
@@ -128,11 +128,29 @@ def _shape_of(names: Tuple[str, ...]) -> Optional[_Shape]:
         shape = _Shape(names)
         if not RESERVED.isdisjoint(shape.given) or "_agent_" in "".join(shape.given):
             shape = None
-    if len(names) <= _MAX_SHAPES:
+    if len(names) <= _MAX_FIELDS and all(map(_is_usual_name, names)):
         if len(_shapes) >= _MAX_SHAPES:
-            _shapes.clear()
+            del _shapes[next(iter(_shapes))]
         _shapes[names] = shape
     return shape
+
+
+def _is_usual_name(name: Any) -> bool:
+    # A name of a class of its own may be equal to another, and is not the same.
+    return type(name) is str and len(name) <= _MAX_NAME
+
+
+_GET_MESSAGE = logging.LogRecord.getMessage
+_IS_AS_WRITTEN = (
+    getattr(getattr(_GET_MESSAGE, "__code__", None), "co_filename", None)
+    == logging.getLevelName.__code__.co_filename
+)
+"""Whether nobody had patched it before we came."""
+
+
+def words_as_usual(kind: type = logging.LogRecord) -> bool:
+    """Tell whether records of *kind* make their message as logging does."""
+    return _IS_AS_WRITTEN and getattr(kind, "getMessage", None) is _GET_MESSAGE
 
 
 def plain_event(
@@ -257,6 +275,8 @@ def _described(
 
 def _formatted(fields: Mapping[str, Any]) -> Any:
     args = fields["args"]
+    if type(fields["msg"]) is not str:
+        raise _UnusualError
     if type(args) is not tuple or not _SCALARS.issuperset(map(type, args)):
         raise _UnusualError
     return fields["msg"] % args

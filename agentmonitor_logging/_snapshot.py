@@ -108,7 +108,7 @@ def name(fields: Dict[str, Any], event_id: str) -> None:
         # It is a step of its own in the trace.
         fields["span_id"] = event_id[:16]
     given = fields.get("event_id")
-    fields[EVENT_ID] = given if given and _is_event_id(given) else event_id
+    fields[EVENT_ID] = given if _is_event_id(given) else event_id
 
 
 STANDARD = len(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)

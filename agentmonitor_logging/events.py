@@ -20,7 +20,7 @@ from ._diagnostics import note_swallowed
 from ._encoding import encode
 from ._foreign import bounded_repr, endured
 from ._rendering import Renderer
-from ._shortcut import PlainEvent, plain_event
+from ._shortcut import PlainEvent, plain_event, words_as_usual
 from ._snapshot import EVENT_ID, MAX_TEXT, snapshot_record, with_fields
 from ._wire import (
     KNOWN,
@@ -37,7 +37,6 @@ from ._wire import (
 
 __all__ = ["Event", "converted", "encode", "event_from_record"]
 
-_GET_MESSAGE = logging.LogRecord.getMessage
 _MAX_ARGS = 20
 _ISO_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d)?(?:[.,](\d+))?)?"
@@ -77,7 +76,7 @@ def converted(
     """Do the same, for those who will not change what may be a `PlainEvent`."""
     try:
         copy = snapshot_record(record)
-        if makes_plain_events(formatter) and type(copy).getMessage is _GET_MESSAGE:
+        if makes_plain_events(formatter) and words_as_usual(type(copy)):
             plain = plain_event(copy.__dict__, agent_id, metadata, max_bytes)
             if plain is not None:
                 return plain

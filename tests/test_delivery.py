@@ -118,12 +118,21 @@ def test_the_rest_after_a_full_batch_waits_for_the_next(
 
     assert pytest.approx(FLOW_LOOK) == delivery.next(hurried=False)
     clock.now += 0.05
-    fill(delivery, 96)
+    fill(delivery, 100)
     assert 100 == len(taken(delivery, hurried=False, more=True))
-    fill(delivery, 4)
     assert pytest.approx(FLOW_LOOK) == delivery.next(hurried=False)
     clock.now += 1.01 * FLOW_LOOK
     assert 4 == len(taken(delivery, hurried=False, more=True))
+
+
+def test_after_a_batch_without_rest_the_next_waits_no_longer(make: Any) -> None:
+    """Nobody knows that more will come, and a single event is not to wait for it."""
+    delivery = make(batch_size=1)
+    fill(delivery, 100)
+    taken(delivery, hurried=False, more=True)
+    fill(delivery, 1)
+
+    assert pytest.approx(GATHER_LOOK) == delivery.next(hurried=False)
 
 
 def test_a_batch_that_is_due_does_not_wait_long(make: Any, clock: Clock) -> None:

@@ -8,12 +8,16 @@ from typing import Any, Callable, List
 
 import pytest
 
-from agentmonitor_logging import AgentMonitorHandler, AgentMonitorQueueHandler
-from agentmonitor_logging._queue import BURST, RecordQueue
+from agentmonitor_logging import (
+    AgentMonitorHandler,
+    AgentMonitorQueueHandler,
+    agent_event,
+)
+from agentmonitor_logging._listener import RUN
 from servers import DEADLINE
 
 log = logging.getLogger("agent")
-MANY = 3 * BURST
+MANY = 3 * RUN
 
 
 @pytest.fixture
@@ -55,12 +59,12 @@ def test_one_secret_in_a_burst_is_hidden_and_no_other_event_touched(
     """Events that are looked through together are redacted one by one."""
     handler = burst(server.url)
     for number in range(MANY):
-        told = "sk-ant-api03-" + "a1B2" * 12 if number == BURST + 3 else "nothing"
+        told = "sk-ant-api03-" + "a1B2" * 12 if number == RUN + 3 else "nothing"
         log.info("call %d", number, extra={"input_data": {"told": told}})
 
     assert released(handler).flush(DEADLINE)
     told = [event["input_data"]["told"] for event in server.stored]
-    assert "[REDACTED]" == told.pop(BURST + 3)
+    assert "[REDACTED]" == told.pop(RUN + 3)
     assert ["nothing"] * (MANY - 1) == told
 
 
@@ -94,12 +98,12 @@ def test_what_cannot_be_encoded_takes_no_other_with_it(
         return encode(event, max_bytes)
 
     monkeypatch.setattr(target, "_encode", fail)
-    for number in range(BURST):
+    for number in range(RUN):
         log.info("call %d", number)
 
     assert released(handler).flush(DEADLINE)
     assert {"conversion_error": 1} == handler.stats().lost
-    expected = [f"call {number}" for number in range(BURST) if number != 3]
+    expected = [f"call {number}" for number in range(RUN) if number != 3]
     assert expected == [text for text in server.messages() if "call" in text]
 
 
@@ -139,11 +143,103 @@ def test_ways_of_its_own_are_gone_by_every_record(server, attach) -> None:
     assert [f"call {number}" for number in range(MANY)] == seen == server.messages()
 
 
-def test_a_small_queue_is_taken_from_in_small_bursts() -> None:
-    """What is in the listener's hand makes no noticeable room beyond the size."""
-    for size, most in ((10, 1), (250, 3), (10_000, BURST)):
-        records = RecordQueue(size)
-        for number in range(min(size, 100)):
-            records.put_nowait(number)
-        assert list(range(most)) == records.get_burst()
-        assert min(size, 100) == records.entered()
+class _Unsure:
+    """Has no truth value, as arrays and pandas.NA have none."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize("oddity", [{"event_id": _Unsure()}, {"event_id": ""}])
+def test_an_odd_record_harms_no_other(server, burst, oddity: Any) -> None:
+    """It arrives with the others, under an id of ours."""
+    handler = burst(server.url)
+    for number in range(RUN):
+        log.info("call %d", number, extra=oddity if number == 3 else {})
+
+    assert released(handler).flush(DEADLINE)
+    assert [f"call {number}" for number in range(RUN)] == server.messages()
+
+
+@pytest.mark.swallows
+@pytest.mark.parametrize("level", ["INFO", None])
+def test_a_record_without_a_usable_level_is_counted(server, burst, level: Any) -> None:
+    """Such as no logger makes: it is lost with a reason, and the thread lives on."""
+    handler = burst(server.url)
+    handler.targets()[0].setLevel(logging.DEBUG)
+    record = logging.LogRecord("agent", 20, "a.py", 1, "odd", (), None)
+    record.levelno = level
+    log.info("before")
+    handler.handle(record)
+    log.info("after")
+
+    assert released(handler).flush(DEADLINE)
+    assert {"before", "after"} <= set(server.messages())
+    assert {"conversion_error": 1} == handler.stats().lost
+
+
+def test_a_message_made_otherwise_is_heeded(server, burst, monkeypatch) -> None:
+    """Who changes how all records word their message, changes what is shipped."""
+    handler = burst(server.url)
+    monkeypatch.setattr(logging.LogRecord, "getMessage", lambda record: "****")
+    for _ in range(3):
+        log.info("card %s", "4111")
+
+    assert released(handler).flush(DEADLINE)
+    assert ["****"] * 3 == server.messages()
+
+
+def test_a_step_of_a_trace_has_a_span_however_many_name_it(serve, attach) -> None:
+    """Also where two of ours see the record, and so agree on its id at once."""
+    first, second = serve(), serve()
+    handlers = [attach(first.url), attach(second.url)]
+    with agent_event("tool_call", logger="agent"):
+        log.info("a step")
+
+    assert all(handler.flush(DEADLINE) for handler in handlers)
+    for server in (first, second):
+        for event in server.stored:
+            assert 16 == len(event["metadata"]["span_id"])
+
+
+def test_what_the_application_does_to_each_text_holds_up_no_other(
+    server, attach
+) -> None:
+    """With a redactor events go on one by one: none waits for the slowest."""
+    gate, entered = threading.Event(), threading.Event()
+
+    def wait(text: str) -> str:
+        if text == "slow":
+            entered.set()
+            gate.wait(DEADLINE)
+        return text
+
+    handler = attach(server.url, redactor=wait, batch_size=1)
+    for number in range(5):
+        log.info("call %d", number)
+    log.info("slow")
+    assert entered.wait(DEADLINE)
+    (target,) = handler.targets()
+    target._sender.hurry()
+    server.wait_stored(5)
+    gate.set()
+
+    assert handler.flush(DEADLINE)
+
+
+def test_a_listener_with_a_way_of_its_own_is_asked(server, burst) -> None:
+    """Whoever puts another `handle` on it sees every record."""
+    handler = burst(server.url)
+    seen: List[Any] = []
+    whole = handler._listener.handle
+
+    def spy(record: Any) -> None:
+        seen.append(record)
+        whole(record)
+
+    handler._listener.handle = spy
+    for number in range(5):
+        log.info("call %d", number)
+
+    assert released(handler).flush(DEADLINE)
+    assert 5 == len(seen)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import oddities
 from agentmonitor_logging._encoding import encode, fast_dumps
-from agentmonitor_logging._shortcut import PlainEvent, plain_event
+from agentmonitor_logging._shortcut import PlainEvent, plain_event, words_as_usual
 from agentmonitor_logging._snapshot import snapshot_record
 from agentmonitor_logging.context import agent_context
 from agentmonitor_logging.events import _Reading, event_from_record
@@ -228,9 +228,11 @@ def test_a_record_class_that_words_its_own_message_is_heeded() -> None:
         def getMessage(self) -> str:
             return "card ****"
 
-    record = snapshot_record(Masking("shop", 20, "/a.py", 7, "card 4111", (), None))
+    record = Masking("shop", 20, "/a.py", 7, "card 4111", (), None, "buy")
+    record = snapshot_record(record)
 
-    assert short(record) is None
+    assert short(record) is not None
+    assert not words_as_usual(type(record))
     assert "card ****" == event_from_record(record, agent_id="b")["metadata"]["message"]
 
 
