@@ -6,8 +6,8 @@ Producers only log, consumers only handle records; they meet in one `LogRecord`.
     handlers    the three logging classes         formatter   AgentEventFormatter
     events      record → event → bytes            redaction   what never leaves
     lifecycle   configure, flush, stats, ...      sampling    which events are kept
-    collector   a place to send to, on one machine (extra "collector")
-    exceptions  the tree of errors                cli, demo, spool   `agentmonitor ...`
+    collector   a place to send to, and its page, on one machine (extra "collector")
+    exceptions  the tree of errors                cli, demo, spool, terminal   commands
 
 Modules with an underscore are the machine room; _snapshot, _queue, _stock, _delivery
 and _sender are the stations of a record on its way, _keeper and _spool* the disk's.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional
 import click
 
 from .spool.commands import spool
+from .terminal.commands import check, export, tail
 
 if TYPE_CHECKING:
     from .collector import RunningCollector
@@ -31,6 +32,9 @@ def agentmonitor() -> None:
 
 
 agentmonitor.add_command(spool)
+agentmonitor.add_command(tail)
+agentmonitor.add_command(check)
+agentmonitor.add_command(export)
 
 
 @agentmonitor.command()
@@ -62,15 +66,35 @@ agentmonitor.add_command(spool)
     " characters or more is accepted. Other users of this machine can see a command's"
     " options: prefer the environment variable.",
 )
-def collector(db: str, host: str, port: int, api_key: Optional[str]) -> None:
-    """Receive events over HTTP and keep them in one SQLite file."""
+@click.option(
+    "--keep",
+    metavar="TIME",
+    help="How long events stay after they came in: 12h, 30d, 8w. By default for ever.",
+)
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    help="How large the file may grow, as in 500MB or 2GB; then the traces that have"
+    " been quiet longest go.",
+)
+def collector(
+    *,
+    db: str,
+    host: str,
+    port: int,
+    api_key: Optional[str],
+    keep: Optional[str],
+    max_size: Optional[str],
+) -> None:
+    """Receive events over HTTP, keep them in an SQLite file, show them on a page."""
     _need_collector()
     from .collector import CollectorError, running_collector
 
     api_key = api_key or None
+    options: Any = {"host": host, "port": port, "retention": _retention(keep, max_size)}
     with _interruptible(), contextlib.suppress(KeyboardInterrupt):
         try:
-            with running_collector(db, api_key, host=host, port=port) as running:
+            with running_collector(db, api_key, **options) as running:
                 _announce(running, has_key=api_key is not None)
                 running.wait()
         except CollectorError as error:
@@ -102,6 +126,17 @@ def demo(*, keep: bool) -> None:
     sys.exit(code)
 
 
+def _retention(keep: Optional[str], max_size: Optional[str]) -> Any:
+    from .collector.retention import Retention, bytes_of, seconds_of
+
+    try:
+        seconds = None if keep is None else seconds_of(keep)
+        size = None if max_size is None else bytes_of(max_size)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return Retention(seconds, size)
+
+
 class _MissingError(click.ClickException):
     exit_code = 2
 
@@ -121,6 +156,7 @@ def _announce(running: RunningCollector, *, has_key: bool) -> None:
         else "any X-API-Key of 32 characters or more is accepted, from this machine"
         " only (--api-key demands one)"
     )
+    click.echo(f"page          {running.origin}")
     click.echo(f"listening on  {running.url}")
     click.echo(f"database      {running.store.path}")
     click.echo(f"key           {key}")

@@ -371,7 +371,7 @@ def test_no_permission_is_given_to_web_pages(caller: Caller) -> None:
         timeout=DEADLINE,
     )
 
-    assert answer.status_code == 405
+    assert answer.status_code == 403
     assert not [name for name in answer.headers if name.lower().startswith("access-")]
 
 

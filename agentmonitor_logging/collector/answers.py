@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional
 
 from starlette.responses import Response
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
     from .store import Page, StoredEvent
 
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+"""What every answer carries."""
 
 
 def json_answer(
@@ -68,9 +74,27 @@ def page_answer(page: Page, cursor: Optional[str]) -> Response:
 
     The payloads are already JSON and go out as they are stored.
     """
-    events = ",".join(map(_event, page.events))
-    body = f'{{"events":[{events}],"next":{json.dumps(cursor)}}}'
+    return list_answer("events", map(_event, page.events), cursor)
+
+
+def list_answer(
+    name: str,
+    items: Iterable[str],
+    cursor: Optional[str],
+    others: Optional[Mapping[str, Any]] = None,
+) -> Response:
+    """Answer a list of what is JSON already, the cursor of its next page, and *others*.
+
+    The texts may hold escapes of half characters, which only an escape can hold.
+    """
+    rest = json.dumps({**(others or {}), "next": cursor})
+    body = f'{{"{name}":[{",".join(items)}],{rest[1:]}'
     return _answer(body.encode(), 200, None)
+
+
+def event_answer(event: StoredEvent) -> Response:
+    """Answer one whole event."""
+    return _answer(_event(event).encode(), 200, None)
 
 
 def _event(event: StoredEvent) -> str:
@@ -98,6 +122,6 @@ def _answer(body: bytes, status: int, headers: Optional[Mapping[str, str]]) -> R
     return Response(
         body,
         status_code=status,
-        headers={**_HEADERS, **(headers or {})},
+        headers={**HEADERS, **(headers or {})},
         media_type="application/json",
     )

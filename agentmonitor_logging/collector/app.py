@@ -2,8 +2,9 @@
 
     POST /api/v1/events/batch     {"events": [1 to 100]} → {"accepted", "duplicates"}
     POST /api/v1/events/ingest    one event              → {"accepted", "duplicates"}
-    GET  /api/v1/events           newest first           → {"events", "next"}
+    GET  /api/v1/...              what reads, see `reading` and `openapi`
     GET  /healthz
+    GET  /, /traces, /sessions    the page, see `pages`
 
 An answer of 200 means committed. Nothing here waits for SQLite on the event loop.
 """
@@ -25,12 +26,13 @@ from .answers import (
     http_error,
     invalid_body,
     json_answer,
-    page_answer,
     unavailable,
     unexpected_error,
 )
 from .body import Intake, content_encoding, gunzip, read_body
 from .exceptions import StoreClosedError
+from .pages import page_routes
+from .reading import Readers
 from .validation import (
     InvalidBodyError,
     Row,
@@ -38,7 +40,6 @@ from .validation import (
     rows_from_batch,
     rows_from_events,
 )
-from .wanted import Wanted, cursor_after, wanted_from
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -73,16 +74,18 @@ def create_app(
     Without *api_key* any key of 32 characters or more may write, and anybody may
     read: for loopback only. *hosts* are the Host names answered to; None is all.
     """
-    endpoints = _Endpoints(store, KeyCheck(api_key), max_body_bytes, body_timeout)
-    middleware = [] if hosts is None else [Middleware(HostCheck, hosts=hosts)]
+    key = KeyCheck(api_key)
+    endpoints = _Endpoints(store, key, max_body_bytes, body_timeout)
+    readers = Readers(store, key)
     app = Starlette(
         routes=[
             Route(f"{API}/events/batch", endpoints.batch, methods=["POST"]),
             Route(f"{API}/events/ingest", endpoints.ingest, methods=["POST"]),
-            Route(f"{API}/events", endpoints.events, methods=["GET"]),
+            *readers.routes(API),
             Route("/healthz", endpoints.health, methods=["GET"]),
+            *page_routes(),
         ],
-        middleware=middleware,
+        middleware=[Middleware(HostCheck, hosts=hosts)],
         exception_handlers={
             HTTPException: http_error,
             InvalidBodyError: invalid_body,
@@ -93,11 +96,12 @@ def create_app(
     )
     # A redirect would make our own handlers believe that the address is wrong.
     app.router.redirect_slashes = False
+    app.state.followers = readers.followers
     return app
 
 
 class _Endpoints:
-    """Answer the requests of one application."""
+    """Answer who brings events."""
 
     def __init__(
         self,
@@ -119,12 +123,6 @@ class _Endpoints:
     async def ingest(self, request: Request) -> Response:
         """Store one event, as the original API has it."""
         return await self._take(request, lambda event: rows_from_events([event]))
-
-    async def events(self, request: Request) -> Response:
-        """Read a page of events, newest first."""
-        self._key.reader(request)
-        wanted = wanted_from(request.query_params.multi_items())
-        return await run_in_threadpool(self._page, wanted)
 
     async def health(self, _: Request) -> Response:
         """Say whether events can be stored."""
@@ -149,9 +147,3 @@ class _Endpoints:
     def _rows(self, body: bytes, encoding: str, parse: _Parse) -> List[Row]:
         plain = gunzip(body, self._max_body_bytes) if encoding == "gzip" else body
         return parse(parse_json(plain))
-
-    def _page(self, wanted: Wanted) -> Response:
-        page = self._store.page(
-            wanted.filters, limit=wanted.limit, before=wanted.before
-        )
-        return page_answer(page, cursor_after(page))

@@ -121,3 +121,80 @@ def m001_events(connection: sqlite3.Connection) -> None:
     connection.execute(
         "CREATE INDEX events_trace_id ON events (trace_id) WHERE trace_id IS NOT NULL"
     )
+
+
+@migration
+def m002_views(connection: sqlite3.Connection) -> None:
+    """Keep what the page shows: traces, sessions, sums and an index of words.
+
+    All of it is derived from the events, and `indexing` brings it up to date: *indexed*
+    says how far it is.
+    """
+    connection.execute("CREATE TABLE indexed (seq INTEGER NOT NULL)")
+    connection.execute("INSERT INTO indexed VALUES (0)")
+    connection.execute(
+        """
+        CREATE TABLE traces (
+            id             INTEGER PRIMARY KEY AUTOINCREMENT,
+            trace_id       TEXT UNIQUE,
+            revision       INTEGER NOT NULL,
+            first_us       INTEGER NOT NULL,
+            last_us        INTEGER NOT NULL,
+            events         INTEGER NOT NULL,
+            errors         INTEGER NOT NULL,
+            cost_usd       REAL,
+            tokens         INTEGER,
+            shown          INTEGER NOT NULL,
+            shown_us       INTEGER NOT NULL,
+            complete       INTEGER NOT NULL,
+            latency_ms     NUMERIC,
+            name           TEXT NOT NULL,
+            agent_id       TEXT NOT NULL,
+            event_type     TEXT NOT NULL,
+            session_id     TEXT,
+            user_id        TEXT,
+            error_message  TEXT,
+            input          TEXT,
+            output         TEXT
+        )
+        """
+    )
+    connection.execute("CREATE INDEX traces_revision ON traces (revision)")
+    connection.execute("CREATE INDEX traces_first ON traces (first_us)")
+    connection.execute(
+        "CREATE INDEX traces_lone ON traces (shown) WHERE trace_id IS NULL"
+    )
+    connection.execute(
+        "CREATE TABLE marks (kind TEXT NOT NULL, value TEXT NOT NULL,"
+        " trace INTEGER NOT NULL, PRIMARY KEY (kind, value, trace)) WITHOUT ROWID"
+    )
+    connection.execute("CREATE INDEX marks_trace ON marks (trace)")
+    connection.execute(
+        """
+        CREATE TABLE sessions (
+            id          INTEGER PRIMARY KEY AUTOINCREMENT,
+            session_id  TEXT NOT NULL UNIQUE,
+            revision    INTEGER NOT NULL,
+            first_us    INTEGER NOT NULL,
+            last_us     INTEGER NOT NULL,
+            user_id     TEXT,
+            agent_id    TEXT NOT NULL,
+            traces      INTEGER NOT NULL,
+            events      INTEGER NOT NULL,
+            errors      INTEGER NOT NULL,
+            cost_usd    REAL,
+            tokens      INTEGER
+        )
+        """
+    )
+    connection.execute(
+        "CREATE TABLE sums (resolution INTEGER NOT NULL, start_us INTEGER NOT NULL,"
+        " agent_id TEXT NOT NULL, event_type TEXT NOT NULL, events INTEGER NOT NULL,"
+        " errors INTEGER NOT NULL, cost_usd REAL, tokens INTEGER, latencies TEXT,"
+        " PRIMARY KEY (resolution, start_us, agent_id, event_type)) WITHOUT ROWID"
+    )
+    connection.execute(
+        "CREATE VIRTUAL TABLE search USING fts5"
+        " (text, content = '', detail = none, columnsize = 0)"
+    )
+    connection.execute("INSERT INTO search (search, rank) VALUES ('usermerge', 2)")

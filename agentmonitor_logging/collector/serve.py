@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 
 import uvicorn
 
@@ -14,7 +14,9 @@ from .address import Listening, checked_key, listen
 from .app import API, BODY_TIMEOUT, MAX_BODY_BYTES, create_app
 from .exceptions import CollectorError
 from .patience import PatientProtocol
+from .retention import Retention
 from .store import EventStore, PathLike
+from .writer import NO_RETENTION
 
 if TYPE_CHECKING:
     import socket
@@ -62,18 +64,20 @@ def running_collector(
     port: int = 0,
     max_body_bytes: int = MAX_BODY_BYTES,
     timeout: float = BODY_TIMEOUT,
+    retention: Retention = NO_RETENTION,
 ) -> Iterator[RunningCollector]:
     """Run a collector on a thread; port 0 takes a free one.
 
     *timeout* is the seconds a client may take to send a head, to send a body, and to
-    read an answer. Raises `CollectorError` where it cannot start. At the end what was
-    acknowledged is in the file, and no thread, socket or file is left open.
+    read an answer; *retention* is how long events stay. Raises `CollectorError` where
+    it cannot start. At the end what was acknowledged is in the file, and no thread,
+    socket or file is left open.
     """
     key = checked_key(api_key)
     with contextlib.ExitStack() as stack:
         listening = listen(host, port, has_key=key is not None)
         stack.callback(listening.socket.close)
-        store = stack.enter_context(EventStore(db))
+        store = stack.enter_context(EventStore(db, retention=retention))
         app = create_app(
             store,
             key,
@@ -81,7 +85,7 @@ def running_collector(
             max_body_bytes=max_body_bytes,
             body_timeout=timeout,
         )
-        server = _Server(_config(app, timeout))
+        server = _Server(_config(app, timeout), app.state.followers.end)
         stack.enter_context(server.running(listening))
         yield RunningCollector(listening.origin, store, server)
 
@@ -108,8 +112,9 @@ def _config(app: Any, timeout: float) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """Run on a thread of its own, and say when it is ready and when it has ended."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
         super().__init__(config)
+        self._end_streams = end_streams
         self.ready = threading.Event()
         self.ended = threading.Event()
 
@@ -145,6 +150,7 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
     async def shutdown(self, sockets: Optional[List[socket.socket]] = None) -> None:
+        self._end_streams()  # or it would wait for them
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             # Somebody who does not read their answer must not hold the socket open.

@@ -24,14 +24,17 @@ from typing import (
     Sequence,
     Tuple,
     Type,
+    TypeVar,
     Union,
 )
 
 from .exceptions import StoreClosedError, StoreError
+from .indexing import catch_up
 from .lock import DatabaseLock
 from .migrations import migrate
+from .retention import Retention
 from .validation import Row
-from .writer import Stored, Writer
+from .writer import NO_RETENTION, Stored, Writer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -44,6 +47,13 @@ MAX_PAGE_BYTES = 16 * 1024 * 1024
 """A page of large events ends early here (with a cursor to go on), so that a thousand
 events of 256 KiB do not become one answer."""
 
+MAX_READ = 5.0
+"""Seconds after which a question is broken off; each is made to take a fraction of one,
+but a hostile database may know one that does not."""
+
+T = TypeVar("T")
+
+_STEPS_BETWEEN_LOOKS = 50_000
 _COLUMNS = ("seq", "received_us", *Row._fields)
 _MAX_IDLE_READERS = 8
 _BUSY_TIMEOUT = 5.0
@@ -78,7 +88,11 @@ class EventStore:
     """
 
     def __init__(
-        self, path: PathLike, *, clock: Callable[[], float] = time.time
+        self,
+        path: PathLike,
+        *,
+        retention: Retention = NO_RETENTION,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = os.path.realpath(os.fspath(path))
         self._idle: List[sqlite3.Connection] = []
@@ -90,7 +104,7 @@ class EventStore:
             message = f"cannot open {self.path}: {error.strerror or error}"
             raise StoreError(message) from error
         try:
-            self._writer = Writer(_open(self.path), clock=clock)
+            self._writer = Writer(_open(self.path), retention=retention, clock=clock)
         except BaseException:
             self._lock.close()
             raise
@@ -99,6 +113,13 @@ class EventStore:
     def alive(self) -> bool:
         """Say whether events can be appended."""
         return self._writer.alive
+
+    def when_stored(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Have *tell* called, on the writer's thread, when there is something new.
+
+        Returns what ends that. *tell* must not wait for anything, nor fail.
+        """
+        return self._writer.when_stored(tell)
 
     def append(self, rows: Sequence[Row]) -> Future[Stored]:
         """Return at once; the future is done when *rows* are durable.
@@ -124,6 +145,24 @@ class EventStore:
             cursor = connection.execute(query, [*values, limit + 1])
             with contextlib.closing(cursor):
                 return _page(cursor, limit)
+
+    def read(self, question: Callable[..., T], *given: Any) -> T:
+        """Return what *question* finds, called with a connection and *given*.
+
+        Raises `sqlite3.OperationalError` where that takes longer than `MAX_READ`.
+        """
+        with self._reader() as connection:
+            deadline = time.monotonic() + MAX_READ
+            connection.set_progress_handler(
+                lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS
+            )
+            try:
+                connection.execute("BEGIN")  # all that is read is of one moment
+                return question(connection, *given)
+            finally:
+                connection.set_progress_handler(None, 0)
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def count(self) -> int:
         """Count the events; reads the whole index."""
@@ -184,10 +223,11 @@ def _open(path: str) -> sqlite3.Connection:
         raise StoreError(message) from error
     try:
         migrate(connection)
+        catch_up(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-    except (sqlite3.Error, StoreError) as error:
+    except Exception as error:  # whatever there is in the file
         connection.close()
         message = f"cannot use {path}: {error}"
         raise StoreError(message) from error

@@ -42,6 +42,10 @@ def microseconds(text: str) -> int:
 
 
 def iso_8601(since_epoch: int) -> str:
-    """Write microseconds since 1970 as `2026-10-16T12:00:00.123456Z`."""
-    moment = _EPOCH + since_epoch * _MICROSECOND
+    """Write microseconds since 1970 as `2026-10-16T12:00:00.123456Z`.
+
+    What lies outside of the years 1 to 9999, as the end of a long call may, is written
+    as their first or last moment.
+    """
+    moment = _EPOCH + max(_FIRST, min(since_epoch, _LAST)) * _MICROSECOND
     return moment.isoformat(timespec="microseconds") + "Z"

@@ -21,6 +21,9 @@ MAX_DEPTH = 100
 """Levels of nesting in a payload: far beyond any real one, and far below the recursion
 limit of the readers, whom a deeper event would break."""
 
+MAX_NAME = 500
+"""Characters of names and ids: each stands in many places, so longer ones are cut."""
+
 STATUSES = {"success": "success", "error": "error", "failure": "error"}
 """What a status may be called, and how it is stored."""
 
@@ -154,7 +157,7 @@ def _text(event: Dict[str, Any], key: str) -> Optional[str]:
     if value is not None and not isinstance(value, str):
         message = f"{key} must be a string"
         raise _InvalidEventError(message)
-    return value if value is None else _storable(value)
+    return value if value is None else storable(value)
 
 
 def _name(event: Dict[str, Any], key: str) -> str:
@@ -162,7 +165,7 @@ def _name(event: Dict[str, Any], key: str) -> str:
     if value is None or not value.strip():
         message = f"{key} must be a string that is not blank"
         raise _InvalidEventError(message)
-    return value
+    return value[:MAX_NAME]
 
 
 def _status(event: Dict[str, Any]) -> str:
@@ -223,7 +226,7 @@ def _object(event: Dict[str, Any], key: str) -> Optional[Dict[str, Any]]:
 
 def _mark(metadata: Optional[Dict[str, Any]], key: str) -> Optional[str]:
     value = metadata.get(key) if metadata else None
-    return _storable(value) if isinstance(value, str) and value else None
+    return storable(value[:MAX_NAME]) if isinstance(value, str) and value else None
 
 
 def _json(value: Optional[Dict[str, Any]], key: str) -> Optional[str]:
@@ -259,5 +262,6 @@ def _escape(surrogate: re.Match[str]) -> str:
     return f"\\u{ord(surrogate.group()):04x}"
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return *text* with a mark in place of each half of a surrogate pair."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)

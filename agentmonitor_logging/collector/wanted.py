@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from starlette.exceptions import HTTPException
 
@@ -14,6 +14,8 @@ from .validation import STATUSES
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+
+Items = Sequence[Tuple[str, str]]
 
 _NAMES = (*FILTERS, "limit", "cursor")
 _CURSOR = re.compile(rb"before=([0-9]{1,18})")
@@ -29,19 +31,25 @@ class Wanted(NamedTuple):
 
 def wanted_from(items: List[Tuple[str, str]]) -> Wanted:
     """Check the query's pairs; answer 400 that names the first wrong one."""
-    query = dict(items)
-    for name, value in query.items():
-        if name not in _NAMES:
-            raise _wrong(f"{name} is not one of {', '.join(_NAMES)}")
-        if not value:
-            raise _wrong(f"{name} must not be empty")
-    if len(query) < len(items):
-        raise _wrong("a parameter may be given once")
+    query = checked(items, _NAMES)
     return Wanted(
         filters=_filters(query),
-        limit=_limit(query.get("limit")),
+        limit=limit_of(query, DEFAULT_LIMIT, MAX_LIMIT),
         before=_before(query.get("cursor")),
     )
+
+
+def checked(items: Sequence[Tuple[str, str]], names: Sequence[str]) -> Dict[str, str]:
+    """Return the query's pairs, each name at most once and one of *names*, or 400."""
+    query = dict(items)
+    for name, value in query.items():
+        if name not in names:
+            raise wrong(f"{name} is not one of {', '.join(names)}")
+        if not value:
+            raise wrong(f"{name} must not be empty")
+    if len(query) < len(items):
+        raise wrong("a parameter may be given once")
+    return query
 
 
 def cursor_after(page: Page) -> Optional[str]:
@@ -53,20 +61,24 @@ def cursor_after(page: Page) -> Optional[str]:
 
 def _filters(query: Dict[str, str]) -> Dict[str, str]:
     filters = {name: query[name] for name in FILTERS if name in query}
-    status = filters.get("status")
-    if status is not None:
-        if status not in STATUSES:
-            raise _wrong(f"status must be one of {', '.join(STATUSES)}")
-        filters["status"] = STATUSES[status]
+    if "status" in filters:
+        filters["status"] = status_of(filters["status"])
     return filters
 
 
-def _limit(text: Optional[str]) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
+def status_of(text: str) -> str:
+    """Return a status as it is stored, or answer 400."""
+    if text not in STATUSES:
+        raise wrong(f"status must be one of {', '.join(STATUSES)}")
+    return STATUSES[text]
+
+
+def limit_of(query: Mapping[str, str], default: int, most: int) -> int:
+    """Return how many are wanted, or answer 400."""
+    text = query.get("limit", str(default))
     limit = int(text) if re.fullmatch("[0-9]{1,4}", text) else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise _wrong(f"limit must be a whole number from 1 to {MAX_LIMIT}")
+    if not 1 <= limit <= most:
+        raise wrong(f"limit must be a whole number from 1 to {most}")
     return limit
 
 
@@ -78,9 +90,10 @@ def _before(cursor: Optional[str]) -> Optional[int]:
     except (binascii.Error, ValueError):
         found = None
     if not found:
-        raise _wrong("cursor must be the next of an earlier answer")
+        raise wrong("cursor must be the next of an earlier answer")
     return int(found.group(1))
 
 
-def _wrong(message: str) -> HTTPException:
+def wrong(message: str) -> HTTPException:
+    """Make the answer to a query that is wrong."""
     return HTTPException(400, message)

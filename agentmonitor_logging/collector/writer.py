@@ -7,20 +7,30 @@ the price of an fsync is paid per group and not per request.
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+from agentmonitor_logging._diagnostics import describe, report
 
 from .exceptions import StoreClosedError
+from .indexing import Numbered, index
+from .retention import STEP, Retention, pruned
 from .validation import Row
-
-if TYPE_CHECKING:
-    import sqlite3
 
 MAX_GROUP_ROWS = 5_000
 """Rows in one transaction: enough to make fsync cheap, and few enough that the first
 request of a group waits well under a second for the last."""
+
+PRUNE_INTERVAL = 30.0
+"""Seconds after which it is looked up whether something may not stay any longer."""
+
+SOON = 0.05
+"""The same where it is known: a pause in which others are served."""
+
+NO_RETENTION = Retention()
 
 _INSERT = (
     f"INSERT INTO events (received_us, {', '.join(Row._fields)})"  # noqa: S608 - names
@@ -42,20 +52,25 @@ _Request = Tuple[Sequence[Row], "Future[Stored]"]
 class Writer:
     """Store rows in the order in which they come, and say when they are durable.
 
-    The writer owns *connection* from now on and closes it at the end.
+    The writer owns *connection* from now on and closes it at the end. Between two
+    groups it lets go of what *retention* does not allow to stay.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         *,
+        retention: Retention = NO_RETENTION,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
+        self._retention = retention
+        self._prune_in = None if retention == NO_RETENTION else SOON
         self._clock = clock
         self._requests: queue.Queue[Optional[_Request]] = queue.Queue()
         self._lock = threading.Lock()
         self._closed = False
+        self._told: List[Callable[[], None]] = []
         self._thread = threading.Thread(
             target=self._run, name="agentmonitor-collector-writer", daemon=True
         )
@@ -65,6 +80,11 @@ class Writer:
     def alive(self) -> bool:
         """Say whether rows can be taken."""
         return not self._closed and self._thread.is_alive()
+
+    def when_stored(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Have *tell* called after each commit; return what ends that."""
+        self._told.append(tell)
+        return lambda: self._told.remove(tell)
 
     def append(self, rows: Sequence[Row]) -> Future[Stored]:
         """Return at once; the future is done when *rows* are committed.
@@ -93,12 +113,31 @@ class Writer:
         while more:
             group, more = self._next_group()
             self._store(group)
+            if self._retention != NO_RETENTION:
+                self._prune(sum(len(rows) for rows, _ in group))
         self._connection.close()
+
+    def _prune(self, added: int) -> None:
+        """Let go of twice as much as was *added*, so that it ends at some time."""
+        try:
+            left = max(2 * added, STEP)
+            gone = 1
+            while gone and left > 0:
+                gone = pruned(self._connection, self._retention, self._clock())
+                left -= gone
+            self._prune_in = SOON if gone else PRUNE_INTERVAL
+        except Exception as error:  # a full disk; the thread must outlive any of them
+            self._prune_in = PRUNE_INTERVAL
+            problem = f"the collector cannot let go of old events: {describe(error)}"
+            report("collector:retention", problem)
 
     def _next_group(self) -> Tuple[List[_Request], bool]:
         group: List[_Request] = []
         rows = 0
-        request = self._requests.get()
+        try:
+            request = self._requests.get(timeout=self._prune_in)
+        except queue.Empty:
+            return group, True
         while request is not None:
             if request[1].set_running_or_notify_cancel():
                 group.append(request)
@@ -131,21 +170,35 @@ class Writer:
     def _commit(self, requests: Sequence[Sequence[Row]]) -> List[Stored]:
         if not requests:
             return []
+        new: List[Numbered] = []
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            results = [self._insert(rows) for rows in requests]
+            results = [self._insert(rows, new) for rows in requests]
+            index(self._connection, new)
             self._connection.execute("COMMIT")
         except BaseException:
             # SQLite may have rolled back by itself, on a full disk for instance.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        if new:
+            self._tell()
         return results
 
-    def _insert(self, rows: Sequence[Row]) -> Stored:
+    def _tell(self) -> None:
+        try:
+            for tell in tuple(self._told):
+                tell()
+        except Exception as error:  # what is committed is committed
+            report("collector:stream", f"some are not told of news: {describe(error)}")
+
+    def _insert(self, rows: Sequence[Row], new: List[Numbered]) -> Stored:
+        """Store *rows*, and add those that were not known to *new*."""
         received_us = int(self._clock() * 1_000_000)
-        cursor = self._connection.executemany(
-            _INSERT, [(received_us, *row) for row in rows]
-        )
-        accepted = max(cursor.rowcount, 0)
+        before = len(new)
+        for row in rows:
+            cursor = self._connection.execute(_INSERT, (received_us, *row))
+            if cursor.rowcount > 0:
+                new.append((int(cursor.lastrowid or 0), row))
+        accepted = len(new) - before
         return Stored(accepted, len(rows) - accepted)

@@ -49,8 +49,10 @@ def main(*, keep: bool = False, **options: Any) -> int:
         found = problems(evidence)
         _say(report.findings(evidence, agent.REQUEST))
         _say(report.verdict(found, len(evidence.events)))
-        _say(report.where_to_look(_command(), collector.url if keep else None, key))
+        origin = collector.origin if keep else None
+        _say(report.where_to_look(_command(), origin, key))
         if keep:
+            _show(report.page(collector.origin, key))
             _wait(collector)
     return 1 if found else 0
 
@@ -136,6 +138,13 @@ def _command() -> str:
     if Path(called).name.startswith("agentmonitor"):
         return called
     return f"{Path(sys.executable).name} -m agentmonitor_logging"
+
+
+def _show(page: str) -> None:
+    """Open *page* where a person sits at this terminal, if there is a browser."""
+    if sys.stdout.isatty():
+        with contextlib.suppress(Exception):  # it is printed above anyway
+            click.launch(page)
 
 
 def _wait(collector: RunningCollector) -> None:

@@ -6,20 +6,18 @@ The lines carry colours; where there is no terminal, `click.echo` takes them out
 from __future__ import annotations
 
 import json
-import sys
-from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterable, Iterator, Mapping, Optional, Sequence
 
 from click import style
 
 from agentmonitor_logging import Stats
+from agentmonitor_logging.terminal.branches import branches_shown, drawn
 
 from .verdict import Event, Evidence, walk
 
 WIDTH = 80
 _STEP = 37
 _NAME = 13
-_BRANCHES = ("├─ ", "└─ ", "│  ", "   ")
-_ASCII_BRANCHES = ("|- ", "`- ", "|  ", "   ")
 _STATUSES = {"success": ("ok", "green"), "error": ("error", "red")}
 
 
@@ -54,21 +52,29 @@ def verdict(problems: Sequence[str], count: int) -> Iterator[str]:
         yield style(f"PROBLEM  {problem}", fg="red", bold=True)
 
 
-def where_to_look(command: str, url: Optional[str], key: str) -> Iterator[str]:
-    """Tell how to go on: with this collector if it stays (*url*), or another."""
-    if url is not None:
-        yield from _section(
-            "The collector stays until Ctrl-C. Ask it",
-            [f"  curl -H 'X-API-Key: {key}' \\", f"    '{url}/events?status=error'"],
-        )
+def page(origin: str, key: str) -> str:
+    """Return the address of the collector's page; what follows the # is never sent."""
+    return f"{origin}/#key={key}"
+
+
+def where_to_look(command: str, origin: Optional[str], key: str) -> Iterator[str]:
+    """Tell how to go on: with this collector if it stays (at *origin*), or another."""
+    if origin is not None:
+        lines = [
+            f"  {page(origin, key)}",
+            _remark("its page; the address holds the key of this one run"),
+            f"  curl -H 'X-API-Key: {key}' \\",
+            f"    '{origin}/api/v1/events?status=error'",
+        ]
+        yield from _section("The collector stays until Ctrl-C. Look at", lines)
         return
     lines = [
         f"  {command} demo --keep",
-        _remark("the same, and the collector stays to be asked"),
+        _remark("the same, and the collector stays: look at its page"),
         f"  {command} collector",
-        _remark("a collector of your own, at http://127.0.0.1:3002/api/v1"),
-        "  curl 'http://127.0.0.1:3002/api/v1/events?status=error'",
-        _remark("ask it; examples/quickstart.py sends to it"),
+        _remark("a collector of your own, with a page at http://127.0.0.1:3002"),
+        f"  {command} tail",
+        _remark("what it gets, as it comes; examples/quickstart.py sends to it"),
     ]
     yield from _section("Look for yourself", lines)
 
@@ -86,9 +92,9 @@ def _remark(text: str) -> str:
 def _tree_lines(events: Sequence[Event]) -> Iterator[str]:
     head = f"  {'step':<{_STEP}}{'type':<14}{'status':<8}{'latency':>8}{'cost':>10}"
     yield style(head, dim=True)
-    branches = _branches()
+    branches = branches_shown()
     for event, way in walk(events):
-        before, below = _drawn(way, branches)
+        before, below = drawn(way, branches)
         yield _row(event, before)
         if event["error_message"]:
             line = f"  {below}{event['error_message']}"
@@ -126,23 +132,6 @@ def _name_of(event: Event) -> str:
     is_plain = event["latency_ms"] is None
     name = metadata["message"] if is_plain else metadata["function_name"]
     return str(metadata.get("step", name))
-
-
-def _drawn(way: Tuple[bool, ...], branches: Sequence[str]) -> Tuple[str, str]:
-    """Return what stands before an event in the tree, and before a line below it."""
-    fork, last, line, space = branches
-    trunk = "".join(space if is_last else line for is_last in way)
-    if not way:
-        return "", trunk
-    return trunk[: -len(line)] + (last if way[-1] else fork), trunk
-
-
-def _branches() -> Sequence[str]:
-    try:
-        "".join(_BRANCHES).encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return _ASCII_BRANCHES
-    return _BRANCHES
 
 
 def _count(number: int, noun: str) -> str:

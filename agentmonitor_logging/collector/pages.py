@@ -1,0 +1,82 @@
+"""The page: a few files of ours, and a policy that lets it use nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, List, NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .answers import HEADERS
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+FOLDER = Path(__file__).parent / "page"
+
+VIEWS = ("/", "/traces", "/traces/{id:path}", "/sessions", "/sessions/{id:path}")
+"""The addresses of the page. All are the same file, which looks at its address."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src 'self' data:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+"""Events are hostile text. Should one ever become a part of the page, it can neither
+run nor send anything."""
+
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+class _File(NamedTuple):
+    content: bytes
+    headers: Dict[str, str]
+
+
+def page_routes(folder: Path = FOLDER) -> List[Route]:
+    """Return the routes of the page, whose files are read now."""
+    files = {
+        path.name: _file(path)
+        for path in sorted(folder.iterdir())
+        if path.suffix in _KINDS
+    }
+
+    async def view(request: Request) -> Response:
+        return _answer(request, files["index.html"])
+
+    async def static(request: Request) -> Response:
+        found = files.get(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404, "there is no such file")
+        return _answer(request, found)
+
+    routes = [Route(path, view, methods=["GET"]) for path in VIEWS]
+    return [*routes, Route("/static/{name}", static, methods=["GET"])]
+
+
+def _file(path: Path) -> _File:
+    content = path.read_bytes()
+    headers = {
+        **HEADERS,
+        # Asked for each time, and not sent if it is the same: an update shows at once.
+        "Cache-Control": "no-cache",
+        "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        "Content-Type": _KINDS[path.suffix],
+        "Content-Security-Policy": POLICY,
+        "X-Frame-Options": "DENY",
+    }
+    return _File(content, headers)
+
+
+def _answer(request: Request, file: _File) -> Response:
+    if request.headers.get("if-none-match") == file.headers["ETag"]:
+        return Response(status_code=304, headers=file.headers)
+    return Response(file.content, headers=file.headers)

@@ -1,0 +1,417 @@
+"""The collector's page in a real browser, over a real database: seen, clicked, attacked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+import requests
+
+pytest.importorskip("starlette", reason="needs the extra: collector")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
+
+import xss
+from agentmonitor_logging import configure
+from agentmonitor_logging.collector import RunningCollector, running_collector
+from agentmonitor_logging.demo import agent as demo_agent
+from conftest import KEY
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+    pytest.mark.timeout(300),
+]
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-sync",
+)
+PHONE = {"width": 375, "height": 812}
+DESK = {"width": 1440, "height": 900}
+PATIENCE = 15_000
+"""Milliseconds until something must be on the page."""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+class Reader:
+    """One page, on which nothing may fail that is not expected to."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.complaints: List[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._console)
+        page.on("dialog", self._dialog)
+        page.add_init_script("window.attacked = []")
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _dialog(self, dialog: Any) -> None:
+        self.complaints.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def heading(self, text: str) -> None:
+        """Wait for the view with this heading, drawn to the end."""
+        self.page.get_by_role("heading", level=1, name=text).wait_for()
+        self.settled()
+
+    def settled(self) -> None:
+        self.page.wait_for_function(
+            "!document.querySelector('main .skeleton, main [aria-busy=true]')"
+        )
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Any]:
+    """Return what opens a page of its own browser profile."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(
+            address: str, *, viewport: Dict[str, int] = DESK, scheme: str = "light"
+        ) -> Reader:
+            context = chromium.new_context(viewport=viewport, color_scheme=scheme)
+            stack.callback(context.close)
+            reader = Reader(context.new_page())
+            reader.page.goto(address)
+            return reader
+
+        yield opened
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[RunningCollector]:
+    with running_collector(tmp_path / "a.db") as running:
+        yield running
+
+
+def post(collector: RunningCollector, *events: Dict[str, Any]) -> None:
+    answer = requests.post(
+        collector.url + "/events/batch",
+        json={"events": events},
+        headers={"X-API-Key": KEY},
+        timeout=30,
+    )
+    assert 200 == answer.status_code, answer.text
+
+
+def event(number: int, **changes: Any) -> Dict[str, Any]:
+    metadata = {
+        "event_id": f"{number:032x}",
+        "function_name": f"step {number}",
+        "trace_id": f"{number + 1:032x}",
+        "span_id": f"{number + 1:016x}",
+        **changes.pop("metadata", {}),
+    }
+    return {
+        "agent_id": "bot",
+        "event_type": "tool_call",
+        "timestamp": f"2026-10-16T12:{number // 60 % 60:02d}:{number % 60:02d}Z",
+        "latency_ms": 12,
+        "metadata": metadata,
+        **changes,
+    }
+
+
+@pytest.fixture
+def shop(collector: RunningCollector) -> RunningCollector:
+    """Return a collector that has what the demo's agent logged."""
+    handler = configure(
+        logger=demo_agent.log.name,
+        api_key=KEY,
+        agent_id="support-bot",
+        api_url=collector.url,
+    )
+    try:
+        asyncio.run(demo_agent.run())
+        assert handler.flush(20)
+    finally:
+        handler.shutdown()
+        demo_agent.log.removeHandler(handler)
+    return collector
+
+
+VIEWS = {
+    "overview": ("/", "Overview"),
+    "traces": ("/traces", "Traces"),
+    "trace": ("/traces/{trace}", "answer"),
+    "a call": ("/traces/{trace}?event={event}", "answer"),
+    "sessions": ("/sessions", "Sessions"),
+    "a session": ("/sessions/session-1", "session-1"),
+    "nothing found": ("/traces?q=xyzzy", "Traces"),
+    "no such trace": ("/traces/none", "Trace"),
+}
+
+
+def addresses(shop: RunningCollector) -> Dict[str, Any]:
+    found = requests.get(shop.url + "/traces?session_id=session-1", timeout=30).json()
+    (trace,) = (one for one in found["traces"] if one["events"] > 1)
+    spans = requests.get(f"{shop.url}/traces/{trace['trace_id']}", timeout=30).json()
+    failed = next(one for one in spans["spans"] if one["status"] == "error")
+    places = {"trace": trace["trace_id"], "event": failed["id"]}
+    return {
+        name: (shop.origin + path.format(**places), heading)
+        for name, (path, heading) in VIEWS.items()
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_every_view_is_accessible_and_fits(
+    shop, open_page, scheme: str, viewport: Dict[str, int]
+) -> None:
+    """axe finds nothing, nothing is wider than the window, nothing complains."""
+    for name, (address, heading) in addresses(shop).items():
+        reader = open_page(address, viewport=viewport, scheme=scheme)
+        reader.heading(heading)
+        found = axe.Axe().run(reader.page)
+        width = reader.page.evaluate("document.documentElement.scrollWidth")
+
+        assert 0 == found.violations_count, (name, found.generate_report())
+        assert width <= viewport["width"], name
+        expected = ["404"] if name == "no such trace" else []
+        unexpected = [
+            text for text in reader.complaints if not any(e in text for e in expected)
+        ]
+        assert [] == unexpected, name
+
+
+def test_no_hostile_text_is_ever_run(collector, open_page) -> None:
+    """In every field, in every view: text stays text, and the policy is never asked."""
+    for number, text in enumerate(xss.CORPUS):
+        post(
+            collector,
+            event(
+                number,
+                agent_id=text,
+                event_type=text,
+                status="error",
+                error_message=text,
+                input_data={"messages": [{"role": text, "content": text}], text: text},
+                output_data={"items": [text, {text: text}]},
+                metadata={
+                    "session_id": text,
+                    "user_id": text,
+                    "function_name": text,
+                    "message": text,
+                    "traceback": text,
+                    "error_type": text,
+                    text: text,
+                },
+            ),
+        )
+    traces = requests.get(collector.url + "/traces?limit=200", timeout=30).json()
+    assert len(xss.CORPUS) == len(traces["traces"])
+    reader = open_page(collector.origin + "/?span=30d")
+    reader.heading("Overview")
+    paths = ["/?from=2026-10-16T11:00:00.000Z&to=2026-10-16T13:00:00.000Z", "/traces"]
+    paths += ["/sessions"]
+    for trace in traces["traces"]:
+        session = requests.utils.quote(trace["session_id"], safe="")
+        paths += [f"/traces/{trace['trace_id']}?event={trace['revision']}"]
+        paths += [f"/sessions/{session}"]
+    for path in paths:
+        reader.page.goto(collector.origin + path)
+        reader.page.get_by_role("heading", level=1).wait_for()
+        reader.settled()
+        assert [] == reader.page.evaluate("window.attacked"), path
+        assert [] == reader.page.evaluate(_CODE), path
+
+    assert [] == reader.complaints
+
+
+_CODE = """[...document.querySelectorAll('script:not([src]), iframe, object, embed, base,'
+ + ' video, audio, img, math, template, main style, main link, main meta, [srcdoc],'
+ + ' form[action], [formaction], [href]')]
+ .filter(e => !e.href || /^javascript:|^data:/i.test(e.href) || new URL(e.href,
+ location).origin !== location.origin).filter(e => e.rel !== 'icon')
+ .map(e => e.outerHTML)"""
+"""What could run or load something, and is not the page's own."""
+
+
+def test_a_newcomer_is_told_what_to_do_and_sees_the_first_event(
+    collector, open_page
+) -> None:
+    """The lines on the empty page work as they are, and the page needs no reload."""
+    reader = open_page(collector.origin + "/")
+    lines = reader.page.locator("pre").first
+    lines.wait_for()
+    code = lines.inner_text()
+    assert collector.url in code
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        exec(compile(code, "page", "exec"), {})
+        logging.getLogger("newcomer").info("hello from the newcomer")
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    reader.page.get_by_text("my-agent").first.wait_for()
+
+    assert [] == reader.complaints
+
+
+def test_the_list_grows_live_and_never_under_the_reader(collector, open_page) -> None:
+    """At the top new rows appear; further down they wait, and nothing moves."""
+    post(collector, *(event(n) for n in range(60)))
+    reader = open_page(collector.origin + "/traces")
+    reader.page.get_by_role("link", name="step 59").wait_for()
+    post(collector, event(100))
+    reader.page.get_by_role("link", name="step 100").wait_for()
+    reader.page.evaluate("scrollTo(0, 700)")
+    seen = reader.page.get_by_role("link", name="step 40")
+    before = seen.bounding_box()
+    post(collector, *(event(200 + n) for n in range(3)))
+    news = reader.page.get_by_role("button", name="3 new traces")
+    news.wait_for()
+
+    assert before == seen.bounding_box()
+    news.click()
+    reader.page.get_by_role("link", name="step 202").wait_for()
+    assert 0 == reader.page.evaluate("scrollY")
+    assert [] == reader.complaints
+
+
+def test_a_trace_opens_by_keyboard_and_has_addresses(shop, open_page) -> None:
+    """Enter opens, Escape closes, reload and back bring what was there."""
+    reader = open_page(shop.origin + "/traces")
+    page = reader.page
+    row = page.get_by_role("link", name="answer").first
+    row.wait_for()
+    row.focus()
+    page.keyboard.press("Enter")
+    reader.heading("answer")
+    calls = page.get_by_role("row")
+    call = calls.filter(has_text="write answer").first
+    call.click()
+    detail = page.get_by_text("parcels take three days").first
+    detail.wait_for()
+    assert "event=" in page.url
+    address = page.url
+    page.reload()
+    page.get_by_text("parcels take three days").first.wait_for()
+    assert address == page.url
+    page.keyboard.press("Escape")
+    page.wait_for_function("!location.search.includes('event=')")
+    page.go_back()
+    reader.heading("Traces")
+
+    assert [] == reader.complaints
+
+
+def test_a_filter_is_part_of_the_address(shop, open_page) -> None:
+    """Chosen, reloaded, gone back from: the list is what the address says."""
+    reader = open_page(shop.origin + "/traces")
+    page = reader.page
+    page.get_by_role("link", name="answer").first.wait_for()
+    page.get_by_label("Status").select_option("success")
+    page.wait_for_function("location.search.includes('status=success')")
+    page.get_by_role("link", name="answer").wait_for(state="detached")
+    page.reload()
+    reader.heading("Traces")
+    assert "success" == page.get_by_label("Status").input_value()
+    page.keyboard.press("/")
+    page.keyboard.type("parcels")
+    page.wait_for_function("location.search.includes('q=parcels')")
+
+    assert [] == reader.complaints
+
+
+def test_the_key_is_asked_for_once(tmp_path: Path, open_page) -> None:
+    """A wrong one is said to be wrong; the right one is kept, until it is forgotten."""
+    with running_collector(tmp_path / "a.db", KEY) as collector:
+        post(collector, event(1))
+        reader = open_page(collector.origin + "/traces")
+        page = reader.page
+        field = page.locator("dialog input")
+        field.fill("x" * 32)
+        page.keyboard.press("Enter")
+        page.get_by_text("refused").wait_for()
+        page.locator("dialog input").fill(KEY)
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="step 1").wait_for()
+        page.reload()
+        page.get_by_role("link", name="step 1").wait_for()
+        assert KEY not in page.content()
+        page.get_by_role("button", name="Forget the key").click()
+        page.locator("dialog input").wait_for()
+
+    assert all("401" in complaint for complaint in reader.complaints)
+
+
+def test_the_key_in_the_address_leaves_it(tmp_path: Path, open_page) -> None:
+    """The demo's link opens at once, and what is shown or copied holds no key."""
+    with running_collector(tmp_path / "a.db", KEY) as collector:
+        post(collector, event(1))
+        reader = open_page(f"{collector.origin}/traces#key={KEY}")
+        reader.page.get_by_role("link", name="step 1").wait_for()
+
+        assert collector.origin + "/traces" == reader.page.url
+        assert KEY not in reader.page.content()
+    assert [] == reader.complaints
+
+
+def test_a_session_reads_as_a_conversation(collector, open_page) -> None:
+    """What was asked and what was answered, in the order of time."""
+    for number in range(3):
+        post(
+            collector,
+            event(
+                number,
+                input_data={"question": f"question {number}"},
+                output_data={"value": f"reply {number}"},
+                metadata={"session_id": "talk"},
+            ),
+        )
+    reader = open_page(collector.origin + "/sessions/talk")
+    reader.page.get_by_text("reply 2").first.wait_for()
+    text = reader.page.locator("main").inner_text()
+    places = [
+        text.index(f"{word} {number}")
+        for number in range(3)
+        for word in ("question", "reply")
+    ]
+
+    assert sorted(places) == places
+    assert [] == reader.complaints
+
+
+def test_many_calls_stay_usable(collector, open_page) -> None:
+    """A trace of two thousand calls, nested a hundred deep, is drawn and scrolls."""
+    for start in range(0, 2_000, 100):
+        post(
+            collector,
+            *(
+                event(
+                    number,
+                    metadata={
+                        "trace_id": "a" * 32,
+                        "parent_span_id": f"{number:016x}" if number % 100 else None,
+                    },
+                )
+                for number in range(start, start + 100)
+            ),
+        )
+    reader = open_page(f"{collector.origin}/traces/{'a' * 32}")
+    reader.page.get_by_role("row").filter(has_text="step 1999").wait_for()
+
+    assert [] == reader.complaints
