@@ -165,20 +165,25 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             _accept_of_others(record)
         inherited = isinstance(self._records, RecordQueue) and _is_inherited(record)
         for handler in self.handlers:
-            try:
-                if inherited or not self._has_level(handler, record):
-                    self._pass_over(handler, record)
-                elif is_ours and isinstance(handler, AgentMonitorHandler):
-                    handler.take(record)
-                else:
-                    handler.handle(record)
-            except Exception as error:  # one target must not end the others
-                _diagnostics.note_swallowed(error, "a target of the listener")
-                if isinstance(handler, AgentMonitorHandler):
-                    handler.fail(record)
+            if inherited:
+                self._pass_over(handler, record)
+            else:
+                self._hand_over(handler, record, is_ours=is_ours)
 
-    def _has_level(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
-        return not self.respect_handler_level or record.levelno >= handler.level
+    def _hand_over(
+        self, handler: logging.Handler, record: logging.LogRecord, *, is_ours: bool
+    ) -> None:
+        try:
+            if self.respect_handler_level and record.levelno < handler.level:
+                self._pass_over(handler, record)
+            elif is_ours and isinstance(handler, AgentMonitorHandler):
+                handler.take(record)
+            else:
+                handler.handle(record)
+        except Exception as error:  # one target must not end the others
+            _diagnostics.note_swallowed(error, "a target of the listener")
+            if isinstance(handler, AgentMonitorHandler):
+                handler.fail(record)
 
     @staticmethod
     def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
@@ -214,8 +219,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def _handle_run(self, record: Any) -> None:
         """Hand over *record* and those after it, at little more than the cost of one.
 
-        That is where an `AgentMonitorHandler` and no other class is the only target, and
-        as far as nothing about a record is unusual. The first that is ends the run.
+        That is where an `AgentMonitorHandler` and no subclass is the only target, and as
+        far as nothing about a record is unusual. The first that is ends the run.
         """
         target = self._only_target()
         events: List[PlainEvent] = []

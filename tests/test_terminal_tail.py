@@ -34,7 +34,7 @@ from agentmonitor_logging.terminal.stream import (
     messages,
 )
 from conftest import KEY
-from servers import DEADLINE, Raw, Reply, ScriptedServer, closed_port
+from servers import DEADLINE, Exchange, Raw, Reply, ScriptedServer, closed_port
 from test_cli import environment, run
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pty are POSIX")
@@ -548,6 +548,43 @@ def test_it_ends_quietly_where_nobody_reads_on(collector: RunningCollector) -> N
         process.stdout.close()
         for count in range(3):
             send(collector.url, event(f"unread-{count}"))
+        errors = process.stderr.read()
+        assert 0 == process.wait(DEADLINE)
+
+    assert b"" == errors
+
+
+@posix
+def test_it_notices_in_silence_that_nobody_reads_on(
+    serve: Callable[..., ScriptedServer],
+) -> None:
+    """Though no event comes, `| head -1` gives the prompt back at the next heartbeat."""
+    closed = threading.Event()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+    def silent(exchange: Exchange) -> None:
+        exchange.write(head)
+        assert closed.wait(DEADLINE)
+        exchange.write(b": alive\n\n")
+        exchange.hang()
+
+    def rule(request: Any) -> Any:
+        if "/stream" in request.line:
+            return silent
+        return Reply(200, {"events": [{"id": 1}], "next": None}, store=False)
+
+    url = serve(rule=rule).url
+    with subprocess.Popen(
+        [sys.executable, "-m", "agentmonitor_logging", "tail", "--url", url],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        closed.set()
         errors = process.stderr.read()
         assert 0 == process.wait(DEADLINE)
 

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from . import names  # noqa: F401 - knows {id:name}
 from .answers import HEADERS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "page"
 
-VIEWS = ("/", "/traces", "/traces/{id:path}", "/sessions", "/sessions/{id:path}")
+VIEWS = ("/", "/traces", "/traces/{id:name}", "/sessions", "/sessions/{id:name}")
 """The addresses of the page. All are the same file, which looks at its address."""
 
 POLICY = (

@@ -8,7 +8,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from . import questions, sums, views
+from . import (
+    names,  # noqa: F401 - knows {id:name}
+    questions,
+    sums,
+    views,
+)
 from .answers import event_answer, json_answer, list_answer, page_answer
 from .following import Followers
 from .openapi import document
@@ -40,9 +45,9 @@ class Readers:
             "/events": self.events,
             "/events/{id:int}": self.event,
             "/traces": self.traces,
-            "/traces/{id:path}": self.trace,
+            "/traces/{id:name}": self.trace,
             "/sessions": self.sessions,
-            "/sessions/{id:path}": self.session,
+            "/sessions/{id:name}": self.session,
             "/stats": self.stats,
             "/stream": self.stream,
             "/openapi.json": self.openapi,

@@ -52,7 +52,9 @@ class Export:
             cursor = page.next
 
     def _page(self, cursor: Optional[str]) -> Page:
-        for pause in PAUSES:
+        # Where not even the first page comes, the address is more likely wrong.
+        pauses = PAUSES if cursor is not None else ()
+        for pause in pauses:
             page = self._page_if_there(cursor)
             if page is not None:
                 return page
@@ -60,9 +62,9 @@ class Export:
         try:
             return self._source.page(self._filters, limit=PAGE, cursor=cursor)
         except AwayError as error:
+            tries = f" ({len(pauses) + 1} tries, after {self.written:,} events)"
             raise SourceError(
-                f"{error} ({len(PAUSES) + 1} tries, after {self.written:,} events);"
-                " run it again when the collector answers"
+                f"{error}{tries if pauses else ''}; run it again when it answers"
             ) from error
 
     def _page_if_there(self, cursor: Optional[str]) -> Optional[Page]:

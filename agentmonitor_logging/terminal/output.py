@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import sys
 from typing import IO, Iterator, Optional
 
@@ -29,6 +30,19 @@ def forgive_encoding() -> None:
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper):
             output.reconfigure(errors="backslashreplace")
+
+
+def check_read() -> None:
+    """Raise BrokenPipeError where nobody reads standard output any further.
+
+    For whoever has nothing to write, which would tell. Not every system can be asked.
+    """
+    if not hasattr(select, "poll") or sys.stdout.isatty():
+        return
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), 0)
+    if any(events & select.POLLERR for _, events in asked.poll(0)):
+        raise BrokenPipeError
 
 
 @contextlib.contextmanager

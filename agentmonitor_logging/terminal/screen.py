@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence
 from . import lines
 from .branches import branches_shown, drawn
 from .forest import Forest, Tree, walk
-from .output import say
+from .output import check_read, say
 from .span import Span
 
 _TREE_NAME = 44
@@ -39,6 +39,7 @@ class Lines:
 
     def pause(self) -> None:
         """Take note that time has passed without a span."""
+        check_read()
 
     def end(self) -> None:
         """Show what is left."""
@@ -66,6 +67,7 @@ class Trees(Lines):
 
     def pause(self) -> None:
         """Show the traces that have not grown for long."""
+        super().pause()
         self._say_trees(self._forest.quiet())
 
     def end(self) -> None:

@@ -6,13 +6,13 @@ const SAME = 0.005;
 const NOTABLE = 0.3;
 const ENOUGH = 5; // fewer events than this say nothing about latency
 
-/** `{arrow, words, direction}` for one number; the pair of words is for less and more. */
+/** `{arrow, words}` for one number; the pair of words is for less and more. */
 export function change(now, before, [less, more], time) {
-  if (now === null || now === undefined) return { arrow: "", words: before ? `nothing now, something in ${time}` : "", direction: "same" };
-  if (!before) return now ? { arrow: "↑", words: `none in ${time}`, direction: "up" } : { arrow: "", words: `as in ${time}`, direction: "same" };
+  if (now === null || now === undefined) return { arrow: "", words: before ? `nothing now, something in ${time}` : "" };
+  if (!before) return { arrow: "", words: now ? `none in ${time}` : `as in ${time}` };
   const part = (now - before) / before;
-  if (Math.abs(part) < SAME) return { arrow: "", words: `as in ${time}`, direction: "same" };
-  return { arrow: part > 0 ? "↑" : "↓", words: now >= 3 * before ? `${ratio(now, before)} ${time}` : `${ratio(now, before)} ${part > 0 ? more : less} than ${time}`, direction: part > 0 ? "up" : "down" };
+  if (Math.abs(part) < SAME) return { arrow: "", words: `as in ${time}` };
+  return { arrow: part > 0 ? "↑" : "↓", words: now >= 3 * before ? `${ratio(now, before)} ${time}` : `${ratio(now, before)} ${part > 0 ? more : less} than ${time}` };
 }
 
 /** The same in a table cell: `{arrow, text, words}`. */

@@ -18,12 +18,7 @@ const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\ud
 export function visible(text) {
   return String(text)
     .replace(/\r\n/g, "\n")
-    .replace(UNSEEN, (mark) => {
-      const code = mark.charCodeAt(0);
-      if (code < 0x20) return String.fromCharCode(0x2400 + code);
-      if (code === 0x7f) return "\u2421";
-      return "⟨U+" + code.toString(16).toUpperCase().padStart(4, "0") + "⟩";
-    })
+    .replace(UNSEEN, (mark) => `⟨U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`)
     .replace(LONE, "\ufffd");
 }
 

@@ -47,6 +47,12 @@ export function takeKeyFromAddress() {
 }
 
 let asking = null;
+let declined = false;
+
+/** Ask again, though the reader said “not now”: another view is being opened. */
+export function mayAskAgain() {
+  declined = false;
+}
 
 /**
  * Ask for the key; resolve to whether one was given.
@@ -55,8 +61,11 @@ let asking = null;
  * dialog.
  */
 export function askForKey(refused) {
-  asking ??= ask(refused).finally(() => {
+  if (declined) return Promise.resolve(false);
+  asking ??= ask(refused).then((given) => {
     asking = null;
+    declined = !given;
+    return given;
   });
   return asking;
 }

@@ -5,6 +5,7 @@ import { h, replace } from "./dom.js";
 import { count } from "./format.js";
 
 const MAX_LENGTH = 1500;
+const PIECE = 4000;
 
 /** A block with *text*, its line breaks kept. */
 export function longText(text, { max = MAX_LENGTH, kind = "" } = {}) {
@@ -20,8 +21,21 @@ export function longText(text, { max = MAX_LENGTH, kind = "" } = {}) {
     open = !open;
     more.setAttribute("aria-expanded", String(open));
     replace(more, open ? "Show less" : `Show all ${count(whole.length)} characters`);
-    replace(block, open ? whole : whole.slice(0, max) + "…");
+    replace(block, open ? pieces(whole) : whole.slice(0, max) + "…");
   }
   replace(block, whole.slice(0, max) + "…");
   return h("div.long", block, more);
+}
+
+// Blocks that the browser lays out as they come into view: one word of a quarter of a
+// megabyte takes it minutes. Cut at a line's end, where there is one.
+function pieces(whole) {
+  const blocks = [];
+  for (let at = 0; at < whole.length; ) {
+    const end = whole.length - at > PIECE ? whole.lastIndexOf("\n", at + PIECE) : -1;
+    const to = end > at ? end : at + PIECE;
+    blocks.push(h("div.piece", whole.slice(at, to)));
+    at = end > at ? to + 1 : to;
+  }
+  return blocks;
 }

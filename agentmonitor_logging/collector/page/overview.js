@@ -204,7 +204,7 @@ class Cards {
 }
 
 function speed(now, before, range) {
-  if (!before) return { arrow: "", words: now ? `nothing to compare in ${range.before}` : "", direction: "same" };
+  if (!before) return { arrow: "", words: now ? `nothing to compare in ${range.before}` : "" };
   return change(now, before, ["faster", "slower"], range.before);
 }
 

@@ -2,6 +2,7 @@
 // back, forward and reload. Views get a *page* and know nothing of the history.
 
 import { clip, h, replace, settled, visible } from "./dom.js";
+import { mayAskAgain } from "./key.js";
 import { show } from "./live.js";
 import { viewOf } from "./paths.js";
 
@@ -71,6 +72,7 @@ function back(event) {
 function open(memory, focus) {
   current?.end.abort();
   show(null);
+  mayAskAgain();
   const { view, id } = viewOf(location.pathname);
   const end = new AbortController();
   const root = h("div", { class: `view ${view}` });

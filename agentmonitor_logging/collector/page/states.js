@@ -27,7 +27,7 @@ export function failed(error, again = reopen) {
     { role: "alert" },
     h("p.state-title", title),
     h("p.soft", text),
-    h("p.buttons", h("button.primary", { onclick: () => again() }, error.status === 401 ? "Enter the key" : "Try again")),
+    h("p.buttons", h("button.primary", { onclick: () => (error.status === 401 ? reopen() : again()) }, error.status === 401 ? "Enter the key" : "Try again")),
   );
 }
 

@@ -41,8 +41,9 @@ export class Waterfall {
       label.style.left = `${(100 * at) / length}%`;
       return label;
     });
-    // The last one would hang over the edge.
-    replace(this.axis, hidden("Time"), labels.filter((_, index) => ticks[index] / length < 0.93));
+    // The last one would hang over the edge, and long ones over each other.
+    const every = labels.some((label) => label.textContent.length > 7) ? 3 : 1;
+    replace(this.axis, hidden("Time"), labels.filter((_, index) => ticks[index] / length < 0.93 && index % every === 0));
   }
 
   draw() {
