@@ -265,7 +265,14 @@ def test_what_is_not_there_is_404(collector, http, path: str) -> None:
 
 def test_names_may_hold_anything(collector, http) -> None:
     """Slashes, blanks, signs of other alphabets: sessions and traces are found."""
-    for name in ("a/b c?d#e", "../../etc/passwd", "é漢\U0001f600", "<script>", "a%2Fb", "a\r\nb\x00"):
+    for name in (
+        "a/b c?d#e",
+        "../../etc/passwd",
+        "é漢\U0001f600",
+        "<script>",
+        "a%2Fb",
+        "a\r\nb\x00",
+    ):
         post(http, collector, event(hash(name) % 2**64, metadata={"session_id": name}))
         quoted = requests.utils.quote(name, safe="")
         found = http.get(f"{collector.url}/sessions/{quoted}").json()

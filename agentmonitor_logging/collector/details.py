@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .validation import Row, storable
 
@@ -22,6 +22,7 @@ _PARTS = (
     ("output_tokens", "completion_tokens", "gen_ai.usage.output_tokens"),
 )
 _USAGES = ("usage", "token_usage")
+_TELLING = frozenset((*_TOTALS, *_PARTS[0], *_PARTS[1], *_USAGES))
 
 
 def metadata_of(row: Row) -> Dict[str, Any]:
@@ -49,28 +50,30 @@ def tokens_of(metadata: Mapping[str, Any]) -> Optional[int]:
 
     Flat, or in a mapping called `usage`; a total, else the sum of what went in and out.
     """
-    for told in _usages(metadata):
-        for key in _TOTALS:
-            total = _count(told.get(key))
-            if total is not None:
-                return total
-        parts = [_first_count(told, names) for names in _PARTS]
-        known = [part for part in parts if part is not None]
-        if known:
-            return sum(known)
+    if _TELLING.isdisjoint(metadata):
+        return None
+    for told in (metadata, *map(metadata.get, _USAGES)):
+        total = _told_tokens(told) if isinstance(told, dict) else None
+        if total is not None:
+            return total
     return None
 
 
-def _usages(metadata: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield metadata
-    for key in _USAGES:
-        if isinstance(metadata.get(key), dict):
-            yield metadata[key]
+def _told_tokens(told: Mapping[str, Any]) -> Optional[int]:
+    total = _first_count(told, _TOTALS)
+    if total is not None:
+        return total
+    taken, given = (_first_count(told, names) for names in _PARTS)
+    return None if taken is None and given is None else (taken or 0) + (given or 0)
 
 
-def _first_count(told: Mapping[str, Any], names: Any) -> Optional[int]:
-    counts = (_count(told.get(name)) for name in names)
-    return next((count for count in counts if count is not None), None)
+def _first_count(told: Mapping[str, Any], names: Sequence[str]) -> Optional[int]:
+    for name in names:
+        if name in told:
+            count = _count(told[name])
+            if count is not None:
+                return count
+    return None
 
 
 def _count(value: Any) -> Optional[int]:

@@ -9,7 +9,7 @@ import sqlite3
 from typing import Dict, List, Sequence, Set, Tuple
 
 from . import search, sessions, traces
-from .details import metadata_of, tokens_of
+from .details import metadata_of
 from .sums import Sums
 from .validation import Row
 
@@ -36,7 +36,7 @@ def index(connection: sqlite3.Connection, events: Sequence[Numbered]) -> None:
         if row.session_id is not None:
             talk = (row.session_id, key)
             talks[talk] = traces.grown(talks[talk], one) if talk in talks else one
-        sums.add(row, tokens_of(metadata))
+        sums.add(row, one.tokens)
         texts.append((seq, search.text_of(row, metadata)))
     numbers = traces.stored(connection, grown.values())
     new = {key: traces.mark(connection, numbers[key], marks[key]) for key in grown}

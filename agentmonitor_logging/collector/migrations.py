@@ -132,6 +132,16 @@ def m002_views(connection: sqlite3.Connection) -> None:
     """
     connection.execute("CREATE TABLE indexed (seq INTEGER NOT NULL)")
     connection.execute("INSERT INTO indexed VALUES (0)")
+    _m002_traces(connection)
+    _m002_sessions_and_sums(connection)
+    connection.execute(
+        "CREATE VIRTUAL TABLE search USING fts5"
+        " (text, content = '', detail = none, columnsize = 0)"
+    )
+    connection.execute("INSERT INTO search (search, rank) VALUES ('usermerge', 2)")
+
+
+def _m002_traces(connection: sqlite3.Connection) -> None:
     connection.execute(
         """
         CREATE TABLE traces (
@@ -169,6 +179,9 @@ def m002_views(connection: sqlite3.Connection) -> None:
         " trace INTEGER NOT NULL, PRIMARY KEY (kind, value, trace)) WITHOUT ROWID"
     )
     connection.execute("CREATE INDEX marks_trace ON marks (trace)")
+
+
+def _m002_sessions_and_sums(connection: sqlite3.Connection) -> None:
     connection.execute(
         """
         CREATE TABLE sessions (
@@ -193,8 +206,3 @@ def m002_views(connection: sqlite3.Connection) -> None:
         " errors INTEGER NOT NULL, cost_usd REAL, tokens INTEGER, latencies TEXT,"
         " PRIMARY KEY (resolution, start_us, agent_id, event_type)) WITHOUT ROWID"
     )
-    connection.execute(
-        "CREATE VIRTUAL TABLE search USING fts5"
-        " (text, content = '', detail = none, columnsize = 0)"
-    )
-    connection.execute("INSERT INTO search (search, rank) VALUES ('usermerge', 2)")

@@ -223,81 +223,80 @@ def _operation(
     return {**operation, "responses": responses}
 
 
+_NEXT = {"type": ["string", "null"]}
+
+
+def _some(*names: str) -> Dict[str, Schema]:
+    return {name: _FILTERS[name] for name in names}
+
+
 def _paths() -> Dict[str, Schema]:
-    cursor = {"type": ["string", "null"]}
-    batch = {
-        "type": "object",
-        "required": ["events"],
-        "properties": {
-            "events": {
-                **_list(_ref("NewEvent")),
-                "minItems": 1,
-                "maxItems": MAX_EVENTS,
-            }
-        },
-    }
-    events = _object(events=_list(_ref("Event")), next=cursor)
-    traces = _object(traces=_list(_ref("Trace")), next=cursor, revision=_COUNT)
-    trace = _object(
-        trace=_ref("Trace"), spans=_list(_ref("Span")), cut={"type": "boolean"}
-    )
-    sessions = _object(sessions=_list(_ref("Session")), next=cursor)
-    session = _object(session=_ref("Session"), turns=_list(_ref("Turn")), next=cursor)
-    listed = {**_FILTERS, "q": _TEXT, **_SPAN}
-    listed.update(min_cost=_AMOUNT, min_latency_ms=_AMOUNT, **_PAGE)
-    of = {"enum": ["traces", "events"], "default": "traces"}
-    three = {name: _FILTERS[name] for name in ("agent_id", "event_type", "status")}
-    two = {name: _FILTERS[name] for name in ("agent_id", "event_type")}
+    return {**_paths_of_events(), **_paths_of_views(), **_paths_of_others()}
+
+
+def _paths_of_events() -> Dict[str, Schema]:
+    events = {**_list(_ref("NewEvent")), "minItems": 1, "maxItems": MAX_EVENTS}
+    page = _object(events=_list(_ref("Event")), next=_NEXT)
+    filters = _some("agent_id", "event_type", "status")
     stored = _answer(_ref("Stored"))
     return {
-        "/events/batch": {"post": _operation("Store events.", stored, body=batch)},
+        "/events/batch": {
+            "post": _operation("Store events.", stored, body=_object(events=events))
+        },
         "/events/ingest": {
             "post": _operation("Store one event.", stored, body=_ref("NewEvent"))
         },
         "/events": {
             "get": _operation(
                 "Read events, newest first.",
-                _answer(events),
-                query={**three, "trace_id": _TEXT, **_EVENT_PAGE},
+                _answer(page),
+                query={**filters, "trace_id": _TEXT, **_EVENT_PAGE},
             )
         },
         "/events/{id}": {
             "get": _operation("Read one event.", _answer(_ref("Event")), path="id")
         },
-        "/traces": {
-            "get": _operation(
-                "Read traces, newest first; those with q by their newest hit, in which"
-                " case one may come again on a later page; those with from or to alone"
-                " by their start.",
-                _answer(traces),
-                query=listed,
-            )
-        },
-        "/traces/{trace_id}": {
-            "get": _operation(
-                "Read a trace and its calls.", _answer(trace), path="trace_id"
-            )
-        },
+    }
+
+
+def _paths_of_views() -> Dict[str, Schema]:
+    traces = _object(traces=_list(_ref("Trace")), next=_NEXT, revision=_COUNT)
+    spans = _list(_ref("Span"))
+    trace = _object(trace=_ref("Trace"), spans=spans, cut={"type": "boolean"})
+    sessions = _object(sessions=_list(_ref("Session")), next=_NEXT)
+    turns = _list(_ref("Turn"))
+    session = _object(session=_ref("Session"), turns=turns, next=_NEXT)
+    measures = {"min_cost": _AMOUNT, "min_latency_ms": _AMOUNT}
+    listed = {**_FILTERS, "q": _TEXT, **_SPAN, **measures, **_PAGE}
+    talks = {"agent_id": _TEXT, "q": _TEXT, **_SPAN, **_PAGE}
+    order = (
+        "Read traces, newest first; those with q by their newest hit, in which case one"
+        " may come again on a later page; those with from or to alone by their start."
+    )
+    one = "Read a trace and its calls."
+    talk = "Read a session and its traces, oldest first."
+    return {
+        "/traces": {"get": _operation(order, _answer(traces), query=listed)},
+        "/traces/{trace_id}": {"get": _operation(one, _answer(trace), path="trace_id")},
         "/sessions": {
             "get": _operation(
-                "Read sessions, newest first.",
-                _answer(sessions),
-                query={"agent_id": _TEXT, "q": _TEXT, **_SPAN, **_PAGE},
+                "Read sessions, newest first.", _answer(sessions), query=talks
             )
         },
         "/sessions/{session_id}": {
-            "get": _operation(
-                "Read a session and its traces, oldest first.",
-                _answer(session),
-                query=_PAGE,
-                path="session_id",
-            )
+            "get": _operation(talk, _answer(session), query=_PAGE, path="session_id")
         },
+    }
+
+
+def _paths_of_others() -> Dict[str, Schema]:
+    of = {"enum": ["traces", "events"], "default": "traces"}
+    return {
         "/stats": {
             "get": _operation(
                 "Read what the events of a span of time come to.",
                 _answer(_object(**_STATS)),
-                query={**two, **_SPAN},
+                query={**_some("agent_id", "event_type"), **_SPAN},
             )
         },
         "/stream": {

@@ -13,7 +13,7 @@ import sqlite3
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import search, sessions, traces
-from .details import metadata_of, tokens_of
+from .details import metadata_of
 from .sums import SECOND, Sums
 from .traces import Trace
 from .validation import Row
@@ -143,7 +143,7 @@ def _remove(connection: sqlite3.Connection, number: int, trace: Trace) -> int:
         if row.session_id is not None:
             talk = talks.get(row.session_id)
             talks[row.session_id] = one if talk is None else traces.grown(talk, one)
-        sums.add(row, tokens_of(metadata))
+        sums.add(row, one.tokens)
         texts.append((seq, search.text_of(row, metadata)))
     search.remove(connection, texts)
     sums.write(connection, -1)

@@ -56,7 +56,7 @@ export class Chart {
     this.top.textContent = highest > 0 ? this.format(highest) : "";
     const range = count * step;
     const first = this.series[0]?.at;
-    replace(this.ends, h("span", first ? tick(first, range) : ""), h("span", first ? tick(first + range, range) : ""));
+    replace(this.ends, h("span", first ? tick(first, range) : ""), h("span", first ? tick(Math.min(first + range, Date.now()), range) : ""));
     attribute(this.box, "aria-valuemax", String(count - 1));
     this.describe(this.index < 0 ? count - 1 : Math.min(this.index, count - 1));
     if (this.index >= 0) this.choose(Math.min(this.index, count - 1));

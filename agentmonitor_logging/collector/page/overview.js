@@ -254,17 +254,19 @@ function table(title, key, sums, range) {
 
 function sumRow(sum, key, range) {
   const before = sum.before || {};
+  // What is new as a whole is said once, beside its events.
+  const told = (name) => (name === "events" || before.events ? briefChange(sum[name], before[name]) : null);
   const place = { [key]: sum[key], ...rangeParams(range) };
   const failing = sum.errors > 0 ? h("a.bad", { href: tracesPath({ ...place, status: "error" }) }, tally(sum.errors, "errors")) : tally(sum.errors, "errors");
   return h(
     "tr",
     h("th", { scope: "row" }, h("a", { href: tracesPath(place) }, clip(sum[key] || "(no name)", 80))),
-    cell(tally(sum.events, "events"), briefChange(sum.events, before.events)),
-    cell(failing, briefChange(sum.errors, before.errors)),
-    cell(cost(sum.cost_usd), briefChange(sum.cost_usd, before.cost_usd)),
-    cell(tally(sum.tokens, "tokens"), briefChange(sum.tokens, before.tokens)),
-    cell(took(sum.p50_ms), briefChange(sum.p50_ms, before.p50_ms)),
-    cell(took(sum.p95_ms), briefChange(sum.p95_ms, before.p95_ms)),
+    cell(tally(sum.events, "events"), told("events")),
+    cell(failing, told("errors")),
+    cell(cost(sum.cost_usd), told("cost_usd")),
+    cell(tally(sum.tokens, "tokens"), told("tokens")),
+    cell(took(sum.p50_ms), told("p50_ms")),
+    cell(took(sum.p95_ms), told("p95_ms")),
   );
 }
 
