@@ -219,8 +219,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def _handle_run(self, record: Any) -> None:
         """Hand over *record* and those after it, at little more than the cost of one.
 
-        Only where an `AgentMonitorHandler`, no subclass, is all there is to feed, and as
-        far as nothing about a record is unusual: the first that is ends the run.
+        Only where an `AgentMonitorHandler`, no subclass, is all there is to feed. The
+        first record about which anything is unusual ends the run.
         """
         target = self._only_target()
         events: List[PlainEvent] = []

@@ -46,7 +46,8 @@ def text_of(row: Row, metadata: Mapping[str, Any]) -> str:
 
 def _without_escapes(payload: Optional[str]) -> str:
     r"""Return the beginning of a payload in which no ``\n`` begins a word."""
-    return _ESCAPE.sub(" ", payload[:MAX_CHARS]) if payload else ""
+    text = payload[:MAX_CHARS] if payload else ""
+    return _ESCAPE.sub(" ", text) if "\\" in text else text
 
 
 def add(connection: sqlite3.Connection, texts: Iterable[Tuple[int, str]]) -> None:

@@ -53,6 +53,8 @@ but a hostile database may know one that does not."""
 
 T = TypeVar("T")
 
+_CACHE_KIB = 32_768
+_PAGES_PER_CHECKPOINT = 4_000
 _STEPS_BETWEEN_LOOKS = 50_000
 _COLUMNS = ("seq", "received_us", *Row._fields)
 _MAX_IDLE_READERS = 8
@@ -227,6 +229,10 @@ def _open(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        # Every event touches a dozen indexes: pages that are kept, and written back
+        # less often, are a fifth of what it costs.
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_PER_CHECKPOINT}")
     except Exception as error:  # whatever there is in the file
         connection.close()
         message = f"cannot use {path}: {error}"
