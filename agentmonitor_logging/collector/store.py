@@ -143,10 +143,7 @@ class EventStore:
         two pages is newer than both and so changes neither.
         """
         query, values = _page_query(filters or {}, before)
-        with self._reader() as connection:
-            cursor = connection.execute(query, [*values, limit + 1])
-            with contextlib.closing(cursor):
-                return _page(cursor, limit)
+        return self.read(_page, query, [*values, limit + 1], limit)
 
     def read(self, question: Callable[..., T], *given: Any) -> T:
         """Return what *question* finds, called with a connection and *given*.
@@ -263,12 +260,15 @@ def _page_query(
     return query + "ORDER BY seq DESC LIMIT ?", values
 
 
-def _page(cursor: sqlite3.Cursor, limit: int) -> Page:
+def _page(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any], limit: int
+) -> Page:
     events: List[StoredEvent] = []
     size = 0
-    for seq, received_us, *columns in cursor:
-        if len(events) == limit or size > MAX_PAGE_BYTES:
-            return Page(events, events[-1].seq)
-        events.append(StoredEvent(seq, received_us, Row(*columns)))
-        size += events[-1].size
+    with contextlib.closing(connection.execute(query, values)) as found:
+        for seq, received_us, *columns in found:
+            if len(events) == limit or size > MAX_PAGE_BYTES:
+                return Page(events, events[-1].seq)
+            events.append(StoredEvent(seq, received_us, Row(*columns)))
+            size += events[-1].size
     return Page(events, None)
