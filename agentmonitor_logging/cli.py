@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ import click
 
 from .spool.commands import spool
 from .terminal.commands import check, export, tail
+from .terminal.missing import need
 
 if TYPE_CHECKING:
     from .collector import RunningCollector
@@ -87,7 +87,7 @@ def collector(
     max_size: Optional[str],
 ) -> None:
     """Receive events over HTTP, keep them in an SQLite file, show them on a page."""
-    _need_collector()
+    need("starlette", "uvicorn")
     from .collector import CollectorError, running_collector
 
     api_key = api_key or None
@@ -114,7 +114,7 @@ def demo(*, keep: bool) -> None:
 
     Nothing leaves this machine. The exit code is 0 if every event arrived.
     """
-    _need_collector()
+    need("starlette", "uvicorn")
     from .collector import CollectorError
     from .demo import main
 
@@ -135,18 +135,6 @@ def _retention(keep: Optional[str], max_size: Optional[str]) -> Any:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     return Retention(seconds, size)
-
-
-class _MissingError(click.ClickException):
-    exit_code = 2
-
-
-def _need_collector() -> None:
-    needed = ("starlette", "uvicorn")
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        install = 'pip install "agentmonitor-logging[collector]"'
-        raise _MissingError(f"this needs {', '.join(missing)}: {install}")
 
 
 def _announce(running: RunningCollector, *, has_key: bool) -> None:
