@@ -209,6 +209,25 @@ def test_every_filter_finds_what_fits_and_nothing_else(
         assert len(expected) == len(found)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"status": "error"}, {"q": "question"}, {"to": iso_8601(NOON + 10**10)}],
+    ids=str,
+)
+def test_a_page_says_how_far_back_it_looked(store: EventStore, query: Any) -> None:
+    """The time of where the next page begins; nothing where there is none."""
+    put(
+        store,
+        [event(n, status="error", input_data={"q": "question"}) for n in range(9)],
+    )
+    page = traces(store, limit=4, **query)
+    rest = traces(store, limit=50, cursor=page["next"], **query)
+
+    assert page["traces"][-1]["started_at"] == page["reached"]
+    assert 5 == len(rest["traces"])
+    assert rest["reached"] is None
+
+
 def test_status_success_finds_traces_without_an_error(store: EventStore) -> None:
     """It is not enough that one event went well."""
     events = many(200)

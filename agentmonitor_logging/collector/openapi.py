@@ -260,7 +260,12 @@ def _paths_of_events() -> Dict[str, Schema]:
 
 
 def _paths_of_views() -> Dict[str, Schema]:
-    traces = _object(traces=_list(_ref("Trace")), next=_NEXT, revision=_COUNT)
+    traces = _object(
+        traces=_list(_ref("Trace")),
+        next=_NEXT,
+        reached=_or_null("string"),
+        revision=_COUNT,
+    )
     spans = _list(_ref("Span"))
     trace = _object(trace=_ref("Trace"), spans=spans, cut={"type": "boolean"})
     sessions = _object(sessions=_list(_ref("Session")), next=_NEXT)

@@ -36,6 +36,8 @@ _BY_START = (
     "SELECT id, first_us, id FROM traces WHERE first_us >= ?"
     " AND (first_us, id) < (?, ?) ORDER BY first_us DESC, id DESC LIMIT ?"
 )
+_OF_NUMBER = "SELECT first_us FROM traces WHERE id <= ? ORDER BY id DESC LIMIT 1"
+_OF_EVENT = "SELECT timestamp_us FROM events WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
 _BY_MARK = (
     "SELECT trace, trace FROM marks WHERE kind = ? AND value = ? AND trace < ?"
     " ORDER BY trace DESC LIMIT ?"
@@ -98,7 +100,7 @@ def _way_of_traces(
     first, end = _time(query, "from", -NEWEST), _time(query, "to", NEWEST)
     is_timed = "from" in query or "to" in query
     if "q" not in query and not marks and is_timed:
-        return Way(_BY_START, (first,), (end, 0))
+        return Way(_BY_START, (first,), (end, 0), reached="SELECT ?")
     if is_timed:
         words.append("first_us >= ? AND first_us < ?")
         values += [first, end]
@@ -106,11 +108,14 @@ def _way_of_traces(
         expression = search.expression_of(query["q"])
         if not expression:
             raise wrong("q must hold a letter or a digit")
-        return Way(_BY_WORDS, (expression,), (NEWEST,), is_costly=True)
+        return Way(
+            _BY_WORDS, (expression,), (NEWEST,), is_costly=True, reached=_OF_EVENT
+        )
     for kind in _MARKS:
         if kind in marks and (kind, marks[kind]) != NO_ERROR:
-            return Way(_BY_MARK, (kind, marks.pop(kind)), (NEWEST,))
-    return Way(_BY_NUMBER.format("traces"), (), (NEWEST,))
+            way = Way(_BY_MARK, (kind, marks.pop(kind)), (NEWEST,))
+            return way._replace(reached=_OF_NUMBER)
+    return Way(_BY_NUMBER.format("traces"), (), (NEWEST,), reached=_OF_NUMBER)
 
 
 def _marks(query: Mapping[str, str]) -> Dict[str, str]:

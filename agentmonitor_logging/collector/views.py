@@ -63,8 +63,19 @@ def trace_list(connection: sqlite3.Connection, asked: Question) -> Dict[str, Any
     return {
         "traces": list(_told(found)),
         "next": cursor_of(found.next),
+        "reached": _reached(connection, asked, found),
         "revision": newest,
     }
+
+
+def _reached(
+    connection: sqlite3.Connection, asked: Question, found: Found
+) -> Optional[str]:
+    """Return the time back to which was looked, or None where it was to the end."""
+    if found.next is None:
+        return None
+    row = connection.execute(asked.way.reached, found.next[:1]).fetchone()
+    return None if row is None or row[0] is None else iso_8601(row[0])
 
 
 def session_list(connection: sqlite3.Connection, asked: Question) -> Dict[str, Any]:

@@ -37,6 +37,8 @@ class Way(NamedTuple):
     values: Tuple[Any, ...]
     start: Key
     is_costly: bool = False
+    reached: str = "SELECT NULL WHERE NULL = ?"
+    """Selects the microsecond that a key's first part stands for."""
 
 
 class Filter(NamedTuple):
