@@ -260,10 +260,16 @@ class Delivery:
         effects = Effects()
         vanished = self._reading - len(ids)
         self._reading = 0
+        back: List[int] = []
         for id_, event in found:
             vanished -= 1
-            self._hold(effects, spooled(event, id_))
-        self._spilled.put_first(ids)
+            # A batch that came back meanwhile may have taken the room, or an older turn.
+            fits = self._buffer.has_room_for(event) and id_ < self._spilled.oldest
+            if fits and not back:
+                self._hold(effects, spooled(event, id_))
+            else:
+                back.append(id_)
+        self._spilled.put_first([*back, *ids])
         if vanished:
             self.spooled -= vanished
             effects.lost.append(("spool_error", vanished))

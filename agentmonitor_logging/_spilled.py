@@ -16,6 +16,11 @@ class Spilled:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def oldest(self) -> float:
+        """Return the oldest of the ids; infinity if there is none."""
+        return self._ranges[0][0] if self._ranges else float("inf")
+
     def __repr__(self) -> str:
         return f"<Spilled {self._count} events>"
 
@@ -29,12 +34,19 @@ class Spilled:
 
     def put_first(self, ids: Iterable[int]) -> None:
         """Add the ids of events that are older, as they were taken or had to go."""
-        for id_ in reversed(list(ids)):
-            self._count += 1
-            if self._ranges and self._ranges[0][0] == id_ + 1:
-                self._ranges[0] = (id_, self._ranges[0][1])
+        back = [(id_, id_) for id_ in ids]
+        self._count += len(back)
+        if not back:
+            return
+        # Others may have come back meanwhile, of which some are older still.
+        newest = max(back)[0]
+        while self._ranges and self._ranges[0][0] < newest:
+            back.append(self._ranges.popleft())
+        for first, last in sorted(back, reverse=True):
+            if self._ranges and self._ranges[0][0] == last + 1:
+                self._ranges[0] = (first, self._ranges[0][1])
             else:
-                self._ranges.appendleft((id_, id_))
+                self._ranges.appendleft((first, last))
 
     def take(self, most: int) -> List[int]:
         """Take up to *most* of the oldest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any, List
 
 import pytest
@@ -13,7 +14,7 @@ from agentmonitor_logging._answers import (
     TooLarge,
     Unreachable,
 )
-from agentmonitor_logging._batch import Batch
+from agentmonitor_logging._batch import Batch, spool_ids, spooled
 from agentmonitor_logging._config import Config
 from agentmonitor_logging._delivery import (
     FLOW_LOOK,
@@ -22,6 +23,7 @@ from agentmonitor_logging._delivery import (
     NEVER,
     Delivery,
 )
+from agentmonitor_logging._spilled import Spilled
 from agentmonitor_logging.exceptions import (
     APIError,
     AuthenticationError,
@@ -366,3 +368,57 @@ def test_a_full_buffer_gives_up_the_oldest(make: Any) -> None:
 
     assert 0 < lost < 50
     assert [("buffer_full", 100)] == effects.lost
+
+
+# -- what waits on disk ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_once", [1, 25, 150])
+def test_what_is_read_while_memory_fills_up_keeps_its_place(
+    make: Any, clock: Clock, at_once: int
+) -> None:
+    """A batch that comes back while the disk is read takes the room, not the turn."""
+    delivery = make(buffer_bytes=1024 * 1024, max_batch_bytes=1024 * 1024)
+    wanted = list(range(1, 601))
+    for number in wanted:
+        delivery.add(spooled(b"x" * 5_000, number))
+    arrived: List[int] = []
+    turn = 0
+    while len(arrived) < len(wanted):
+        clock.now += 100
+        turn += 1
+        batch = delivery.next(hurried=True, more=False)
+        ids = delivery.take_spilled(200)
+        if isinstance(batch, Batch):
+            told = spool_ids(batch.events)
+            # Every other request fails, just when a piece is on its way from the disk.
+            outcome = NO_ANSWER if turn % 2 else Delivered()
+            effects = delivery.settle(batch, outcome)
+            arrived += [] if turn % 2 else told
+            assert not effects.lost
+        if ids:
+            found = [(number, b"x" * 5_000) for number in ids[:at_once]]
+            assert not delivery.read(ids[at_once:], found).lost
+        assert turn < 2_000
+
+    assert wanted == arrived
+
+
+def test_ids_put_back_find_their_place_among_others() -> None:
+    """Whatever came in between, the oldest are taken first, each once."""
+    source = random.Random(5)
+    for _ in range(200):
+        ids = list(range(60))
+        spilled = Spilled()
+        for number in ids[20:]:
+            spilled.append(number)
+        held = ids[:20]
+        for _ in range(10):
+            held = sorted([*held, *spilled.take(source.randrange(12))])
+            back = [n for n in held if source.random() < 0.5]
+            spilled.put_first(back)
+            held = [n for n in held if n not in back]
+        spilled.put_first(held)
+
+        assert len(ids) == len(spilled)
+        assert ids == spilled.take(100)
