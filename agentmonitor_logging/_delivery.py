@@ -263,7 +263,7 @@ class Delivery:
         back: List[int] = []
         for id_, event in found:
             vanished -= 1
-            # A batch that came back meanwhile may have taken the room, or an older turn.
+            # A batch that came back meanwhile may have taken the room, or the turn.
             fits = self._buffer.has_room_for(event) and id_ < self._spilled.oldest
             if fits and not back:
                 self._hold(effects, spooled(event, id_))
