@@ -89,7 +89,7 @@ class AgentMonitorHandler(logging.Handler):
         from ._sender import Sender
         from ._shortcut import plain_event, words_as_usual
         from ._transport import Transport
-        from .events import converted, encode
+        from .events import converted, encode, makes_plain_events
         from .redaction import Redactor
         from .sampling import Sampler
 
@@ -97,6 +97,7 @@ class AgentMonitorHandler(logging.Handler):
         self._converted = converted
         self._plain_event = plain_event
         self._words_as_usual = words_as_usual
+        self._makes_plain_events = makes_plain_events
         self._encode = encode
         self._sampler = Sampler(config.sample_rate)
         self._redactor = Redactor(
@@ -170,9 +171,7 @@ class AgentMonitorHandler(logging.Handler):
             self._is_fed
             and not self.filters
             and self._config.enabled
-            and (
-                self.formatter is None or getattr(self.formatter, "makes_events", False)
-            )
+            and self._makes_plain_events(self.formatter)
             and self._redactor.can_clear_many
             and self._words_as_usual()
         )

@@ -11,6 +11,7 @@ A separate program, which the rest of the package never imports; it needs the ex
     indexing      with each: traces, sessions, sums, search    (details: at a glance)
     retention     between them: whole traces, by age and size
     store       the file: opened by one process (lock), up to date (migrations), read
+      table       its rows and transactions
 
 A question's:
 

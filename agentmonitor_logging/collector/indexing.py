@@ -11,6 +11,7 @@ from typing import Dict, List, Sequence, Set, Tuple
 from . import search, sessions, traces
 from .details import metadata_of
 from .sums import Sums
+from .table import transaction
 from .validation import Row
 
 _CHUNK = 200
@@ -37,7 +38,7 @@ def index(connection: sqlite3.Connection, events: Sequence[Numbered]) -> None:
             talk = (row.session_id, key)
             talks[talk] = traces.grown(talks[talk], one) if talk in talks else one
         sums.add(row, one.tokens)
-        texts.append((seq, search.text_of(row, metadata)))
+        texts.append((seq, search.text_of(row, one.name, metadata)))
     numbers = traces.stored(connection, grown.values())
     new = {key: traces.mark(connection, numbers[key], marks[key]) for key in grown}
     _store_sessions(connection, talks, new)
@@ -73,11 +74,6 @@ def catch_up(connection: sqlite3.Connection) -> int:
         ).fetchall()
         if not rows:
             return caught_up
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             index(connection, [(seq, Row(*values)) for seq, *values in rows])
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
         caught_up += len(rows)

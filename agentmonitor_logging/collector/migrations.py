@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Callable, List, Set
 
 from .exceptions import StoreError
+from .table import transaction
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -67,17 +68,12 @@ def _applied(connection: sqlite3.Connection) -> Set[str]:
 
 
 def _apply(connection: sqlite3.Connection, step: Migration) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         step(connection)
         connection.execute(
             "INSERT INTO migrations VALUES (?, ?)",
             (step.__name__, datetime.now(timezone.utc).isoformat()),
         )
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 @migration

@@ -19,3 +19,6 @@ class _Name(Convertor[str]):
 
 
 register_url_convertor("name", _Name())
+
+NAME = "{id:name}"
+"""The part of a path that is one."""

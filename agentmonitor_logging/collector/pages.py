@@ -10,15 +10,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import names  # noqa: F401 - knows {id:name}
 from .answers import HEADERS
+from .names import NAME
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 FOLDER = Path(__file__).parent / "page"
 
-VIEWS = ("/", "/traces", "/traces/{id:name}", "/sessions", "/sessions/{id:name}")
+VIEWS = ("/", "/traces", f"/traces/{NAME}", "/sessions", f"/sessions/{NAME}")
 """The addresses of the page. All are the same file, which looks at its address."""
 
 POLICY = (

@@ -52,10 +52,16 @@ _BY_WORDS = (
     " AND lone.shown = events.seq"
     " ORDER BY hits.rowid DESC"
 )
+_BY_MARK_OLDEST_FIRST = (
+    "SELECT trace, trace FROM marks WHERE kind = ? AND value = ? AND trace > ?"
+    " ORDER BY trace ASC LIMIT ?"
+)
 HAS_MARK = "SELECT 1 FROM marks WHERE kind = ? AND value = ? AND trace = ?"
 """Finds out whether a trace can be found by a mark."""
 
-_HAS_MARK = f"EXISTS ({HAS_MARK[:-1]}traces.id)"
+_HAS_MARK = (
+    "EXISTS (SELECT 1 FROM marks WHERE kind = ? AND value = ? AND trace = traces.id)"
+)
 
 NO_ERROR = ("status", "success")
 """What is asked for like a mark, and is none: that there is no error."""
@@ -90,7 +96,7 @@ def of_traces(items: Items) -> Question:
         else:
             words.append(_HAS_MARK)
             values += [kind, value]
-    return _question(query, way, Filter("traces", traces.COLUMNS, words, values))
+    return _question(query, way, Filter("traces", traces.TABLE.columns, words, values))
 
 
 def _way_of_traces(
@@ -150,15 +156,16 @@ def of_sessions(items: Items) -> Question:
         words.append("first_us < ?")
         values.append(_time(query, "to", 0))
     way = Way(_BY_NUMBER.format("sessions"), (), (NEWEST,))
-    return _question(query, way, Filter("sessions", sessions.COLUMNS, words, values))
+    return _question(
+        query, way, Filter("sessions", sessions.TABLE.columns, words, values)
+    )
 
 
 def of_turns(session_id: str, items: Items) -> Question:
     """Return which traces `GET /sessions/{session_id}` asks for, oldest first."""
     query = checked(items, _PAGING)
-    oldest_first = _BY_MARK.replace("trace < ?", "trace > ?").replace("DESC", "ASC")
-    way = Way(oldest_first, ("session_id", session_id), (0,))
-    return _question(query, way, Filter("traces", traces.COLUMNS))
+    way = Way(_BY_MARK_OLDEST_FIRST, ("session_id", session_id), (0,))
+    return _question(query, way, Filter("traces", traces.TABLE.columns))
 
 
 def of_stats(items: Items, clock: Callable[[], float] = time.time) -> Span:

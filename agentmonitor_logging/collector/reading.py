@@ -9,13 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from . import (
-    names,  # noqa: F401 - knows {id:name}
     questions,
     sums,
     views,
 )
 from .answers import event_answer, json_answer, list_answer, page_answer
 from .following import Followers
+from .names import NAME
 from .openapi import document
 from .wanted import Wanted, checked, cursor_after, wanted_from
 
@@ -45,9 +45,9 @@ class Readers:
             "/events": self.events,
             "/events/{id:int}": self.event,
             "/traces": self.traces,
-            "/traces/{id:name}": self.trace,
+            f"/traces/{NAME}": self.trace,
             "/sessions": self.sessions,
-            "/sessions/{id:name}": self.session,
+            f"/sessions/{NAME}": self.session,
             "/stats": self.stats,
             "/stream": self.stream,
             "/openapi.json": self.openapi,

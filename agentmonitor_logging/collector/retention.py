@@ -15,6 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from . import search, sessions, traces
 from .details import metadata_of
 from .sums import SECOND, Sums
+from .table import transaction
 from .traces import Trace
 from .validation import Row
 
@@ -73,16 +74,10 @@ def pruned(connection: sqlite3.Connection, policy: Retention, now: float) -> int
 
     To be called until that is none; *now* is in seconds since 1970.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         gone = _remove_some(connection, policy, now)
         if gone:
             search.tidy(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     if gone:
         # A page a step, and only a script is stepped to its end.
         connection.executescript("PRAGMA incremental_vacuum")
@@ -94,7 +89,7 @@ def _remove_some(connection: sqlite3.Connection, policy: Retention, now: float) 
     too_large = _is_too_large(connection, policy)
     while gone < STEP:
         row = connection.execute(
-            f"SELECT id, {traces.COLUMNS} FROM traces ORDER BY revision LIMIT 1"  # noqa: S608 - names
+            f"SELECT id, {traces.TABLE.columns} FROM traces ORDER BY revision LIMIT 1"  # noqa: S608 - names
         ).fetchone()
         if row is None:
             return gone
@@ -144,7 +139,7 @@ def _remove(connection: sqlite3.Connection, number: int, trace: Trace) -> int:
             talk = talks.get(row.session_id)
             talks[row.session_id] = one if talk is None else traces.grown(talk, one)
         sums.add(row, one.tokens)
-        texts.append((seq, search.text_of(row, metadata)))
+        texts.append((seq, search.text_of(row, one.name, metadata)))
     search.remove(connection, texts)
     sums.write(connection, -1)
     connection.executemany(
@@ -155,7 +150,7 @@ def _remove(connection: sqlite3.Connection, number: int, trace: Trace) -> int:
     if len(events) < STEP:
         _remove_row(connection, number)
     else:
-        traces.put(connection, number, rest)
+        traces.TABLE.update(connection, number, rest)
     return max(1, len(events))
 
 
@@ -180,9 +175,7 @@ def _remove_row(connection: sqlite3.Connection, number: int) -> None:
 
 
 def _events(connection: sqlite3.Connection, trace: Trace) -> List[Tuple[int, Row]]:
-    where, value = "trace_id = ?", trace.trace_id or trace.shown
-    if trace.trace_id is None:
-        where = "seq = ?"
+    where, value = traces.events_of(trace)
     found: Any = connection.execute(
         f"SELECT seq, {_COLUMNS} FROM events WHERE {where} LIMIT ?",  # noqa: S608
         (value, STEP),

@@ -12,7 +12,6 @@ import sqlite3
 import unicodedata
 from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
-from .details import name_of
 from .validation import Row, storable
 
 MAX_CHARS = 2_000
@@ -32,11 +31,11 @@ _WORD = re.compile(r"[^\W_]+")
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)", re.IGNORECASE)
 
 
-def text_of(row: Row, metadata: Mapping[str, Any]) -> str:
-    """Return what can be searched of an event."""
+def text_of(row: Row, name: str, metadata: Mapping[str, Any]) -> str:
+    """Return what can be searched of an event called *name*."""
     message = metadata.get("message")
     parts = (
-        name_of(row, metadata),
+        name,
         storable(message) if isinstance(message, str) else "",
         row.error_message or "",
         *(_without_escapes(text) for text in (row.input_data, row.output_data)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Dict, Iterable, NamedTuple, Optional
 
+from .table import Table
 from .times import iso_8601
 from .traces import Trace, plus
 
@@ -25,13 +26,7 @@ class Session(NamedTuple):
     tokens: Optional[int]
 
 
-COLUMNS = ", ".join(Session._fields)
-_INSERT = (
-    f"INSERT INTO sessions ({COLUMNS}) VALUES ({', '.join('?' * len(Session._fields))})"  # noqa: S608 - names
-)
-_SETTERS = ", ".join(f"{name} = ?" for name in Session._fields)
-_UPDATE = f"UPDATE sessions SET {_SETTERS} WHERE id = ?"  # noqa: S608 - names
-_SELECT = f"SELECT id, {COLUMNS} FROM sessions WHERE session_id = ?"  # noqa: S608
+TABLE = Table("sessions", Session, key="session_id")
 
 
 def session_of(session_id: str, trace: Trace, traces: int) -> Session:
@@ -71,11 +66,12 @@ def grown(session: Session, other: Session) -> Session:
 def store(connection: sqlite3.Connection, sessions: Iterable[Session]) -> None:
     """Write *sessions*, each grown by what is known of it."""
     for new in sessions:
-        known = connection.execute(_SELECT, (new.session_id,)).fetchone()
+        known = TABLE.find(connection, new.session_id)
         if known is None:
-            connection.execute(_INSERT, new)
+            TABLE.insert(connection, new)
         else:
-            connection.execute(_UPDATE, (*grown(Session(*known[1:]), new), known[0]))
+            number, row = known
+            TABLE.update(connection, number, grown(Session(*row), new))
 
 
 def take_away(connection: sqlite3.Connection, session_id: str, gone: Trace) -> None:

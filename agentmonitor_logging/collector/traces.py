@@ -19,6 +19,7 @@ from typing import (
 )
 
 from .details import error_of, name_of, preview_of, tokens_of
+from .table import Table
 from .times import iso_8601
 from .validation import Row
 
@@ -59,16 +60,9 @@ class Trace(NamedTuple):
 _MOST, _MOST_REAL = 2**62, 1e300
 _LONGEST_MS = 1e13
 
-COLUMNS = ", ".join(Trace._fields)
-_INSERT = (
-    f"INSERT INTO traces ({COLUMNS}) VALUES ({', '.join('?' * len(Trace._fields))})"  # noqa: S608 - names
-)
-_SETTERS = ", ".join(f"{name} = ?" for name in Trace._fields)
-_UPDATE = f"UPDATE traces SET {_SETTERS} WHERE id = ?"  # noqa: S608 - names
-_SELECT = f"SELECT id, {COLUMNS} FROM traces WHERE trace_id = ?"  # noqa: S608 - names
+TABLE = Table("traces", Trace, key="trace_id")
 
-
-_SELECT_LONE = f"SELECT id, {COLUMNS} FROM traces WHERE trace_id IS NULL AND shown = ?"  # noqa: S608 - names
+_LONE = "trace_id IS NULL AND shown = ?"
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 Key = Union[str, int]
@@ -148,28 +142,28 @@ def stored(connection: sqlite3.Connection, traces: Iterable[Trace]) -> Dict[Key,
     for new in traces:
         known = None
         if new.trace_id is not None:
-            known = connection.execute(_SELECT, (new.trace_id,)).fetchone()
+            known = TABLE.find(connection, new.trace_id)
         if known is None:
-            number = connection.execute(_INSERT, new).lastrowid
+            number = TABLE.insert(connection, new)
         else:
-            number = known[0]
-            put(connection, number, grown(Trace(*known[1:]), new))
-        numbers[key_of(new)] = int(number or 0)
+            number, row = known
+            TABLE.update(connection, number, grown(Trace(*row), new))
+        numbers[key_of(new)] = number
     return numbers
-
-
-def put(connection: sqlite3.Connection, number: int, trace: Trace) -> None:
-    """Write what *trace*, which is known, has become."""
-    connection.execute(_UPDATE, (*trace, number))
 
 
 def named(connection: sqlite3.Connection, name: str) -> Optional[Tuple[int, Trace]]:
     """Return the trace that the API calls *name*, and its number."""
-    row = connection.execute(_SELECT, (name,)).fetchone()
+    found = TABLE.find(connection, name)
     number = name[len(LONE) :]
-    if row is None and name.startswith(LONE) and _NUMBER.fullmatch(number):
-        row = connection.execute(_SELECT_LONE, (int(number),)).fetchone()
-    return None if row is None else (row[0], Trace(*row[1:]))
+    if found is None and name.startswith(LONE) and _NUMBER.fullmatch(number):
+        found = TABLE.find(connection, int(number), _LONE)
+    return None if found is None else (found[0], Trace(*found[1]))
+
+
+def events_of(trace: Trace) -> Tuple[str, Key]:
+    """Return the condition that the events of *trace* meet, as SQL, and its value."""
+    return ("seq = ?" if trace.trace_id is None else "trace_id = ?", key_of(trace))
 
 
 # -- marks: by what traces are found ---------------------------------------------------

@@ -87,11 +87,10 @@ def session_list(connection: sqlite3.Connection, asked: Question) -> Dict[str, A
 
 def session(connection: sqlite3.Connection, session_id: str) -> Optional[Any]:
     """Return what is known of a session, or None."""
-    row = connection.execute(
-        f"SELECT id, {sessions.COLUMNS} FROM sessions WHERE session_id = ?",  # noqa: S608 - names
-        (session_id,),
-    ).fetchone()
-    return None if row is None else sessions.told(row[0], sessions.Session(*row[1:]))
+    found = sessions.TABLE.find(connection, session_id)
+    return (
+        None if found is None else sessions.told(found[0], sessions.Session(*found[1]))
+    )
 
 
 def turns(
@@ -119,12 +118,12 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> Optional[Dict[str, A
     if found is None:
         return None
     number, known = found
-    spans = list(_spans(connection, known))
+    spans = list(_spans(connection, *traces.events_of(known)))
     is_cut = len(spans) > MAX_SPANS or len(spans) < known.events
     spans = spans[:MAX_SPANS]
     if all(one["id"] != known.shown for one in spans):
         # The outermost call ends last, and without it the others hang in the air.
-        spans += _some_spans(connection, "seq = ?", known.shown)
+        spans += _spans(connection, "seq = ?", known.shown)
     return {
         "trace": traces.told(number, known),
         "spans": sorted(spans, key=lambda span: span["timestamp"]),
@@ -132,27 +131,28 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> Optional[Dict[str, A
     }
 
 
-def _spans(connection: sqlite3.Connection, known: Trace) -> Iterator[Dict[str, Any]]:
-    if known.trace_id is None:
-        return _some_spans(connection, "seq = ?", known.shown)
-    return _some_spans(connection, "trace_id = ?", known.trace_id)
-
-
-def _some_spans(
+def _spans(
     connection: sqlite3.Connection, where: str, value: Any
 ) -> Iterator[Dict[str, Any]]:
-    """Yield the spans of which *where* holds, as many as an answer may hold."""
+    for seq, row in _light_rows(connection, where, value, MAX_SPANS + 1):
+        yield span(seq, row)
+
+
+def _light_rows(
+    connection: sqlite3.Connection, where: str, value: Any, limit: int
+) -> Iterator[Tuple[int, Row]]:
+    """Yield events of which *where* holds, without payloads, as an answer may hold."""
     found = connection.execute(
         f"SELECT seq, {_LIGHT} FROM events WHERE {where} ORDER BY seq LIMIT ?",  # noqa: S608 - names
-        (value, MAX_SPANS + 1),
+        (value, limit),
     )
     size = 0
-    for seq, *values in found:
-        row = Row(*values)
+    for seq, *columns in found:
+        row = Row(*columns)
         size += len(row.metadata or "")
         if size > MAX_PAGE_BYTES:
             return
-        yield span(seq, row)
+        yield seq, row
 
 
 def span(seq: int, row: Row) -> Dict[str, Any]:
@@ -192,16 +192,14 @@ def changes(connection: sqlite3.Connection, asked: Following, after: int) -> Cha
     found = list(read(connection, asked, after))
     newest = found[-1][0] if found else after
     told = [one for _, one in found if one is not None]
-    return Changes(
-        told, newest, bool(found) and bool(found) and newest < revision(connection)
-    )
+    return Changes(told, newest, bool(found) and newest < revision(connection))
 
 
 def _changed_traces(
     connection: sqlite3.Connection, asked: Following, after: int
 ) -> Iterator[Tuple[int, Optional[Dict[str, Any]]]]:
     rows = connection.execute(
-        f"SELECT id, {traces.COLUMNS} FROM traces WHERE revision > ?"  # noqa: S608
+        f"SELECT id, {traces.TABLE.columns} FROM traces WHERE revision > ?"  # noqa: S608
         " ORDER BY revision LIMIT ?",
         (after, MAX_CHANGES),
     )
@@ -223,16 +221,7 @@ def _has(
 def _new_events(
     connection: sqlite3.Connection, asked: Following, after: int
 ) -> Iterator[Tuple[int, Optional[Dict[str, Any]]]]:
-    rows = connection.execute(
-        f"SELECT seq, {_LIGHT} FROM events WHERE seq > ? ORDER BY seq LIMIT ?",  # noqa: S608 - names
-        (after, MAX_CHANGES),
-    )
-    size = 0
-    for seq, *columns in rows:
-        row = Row(*columns)
-        size += len(row.metadata or "")
-        if size > MAX_PAGE_BYTES:
-            return
+    for seq, row in _light_rows(connection, "seq > ?", after, MAX_CHANGES):
         found = [*traces.marks_of(row), ("status", row.status)]
         fits = all(mark in found for mark in asked.marks.items())
         yield seq, span(seq, row) if fits else None

@@ -18,6 +18,7 @@ from agentmonitor_logging._diagnostics import describe, report
 from .exceptions import StoreClosedError
 from .indexing import Numbered, index
 from .retention import STEP, Retention, pruned
+from .table import transaction
 from .validation import Row
 
 MAX_GROUP_ROWS = 5_000
@@ -171,16 +172,9 @@ class Writer:
         if not requests:
             return []
         new: List[Numbered] = []
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._connection):
             results = [self._insert(rows, new) for rows in requests]
             index(self._connection, new)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            # SQLite may have rolled back by itself, on a full disk for instance.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
         if new:
             self._tell()
         return results
