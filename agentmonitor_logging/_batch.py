@@ -78,15 +78,22 @@ class Isolation:
 
 
 class Batch:
-    """Hold 1 to 100 encoded events; the key stays the same over all tries."""
+    """Hold 1 to 100 encoded events; the key stays the same over all tries.
 
-    __slots__ = ("events", "isolation", "key", "tries")
+    None of them is older than the event number *first* of its delivery.
+    """
+
+    __slots__ = ("events", "first", "isolation", "key", "tries")
 
     def __init__(
-        self, events: Sequence[bytes], isolation: Optional[Isolation] = None
+        self,
+        events: Sequence[bytes],
+        isolation: Optional[Isolation] = None,
+        first: int = 0,
     ) -> None:
         self.events: Tuple[bytes, ...] = tuple(events)
         self.isolation = isolation
+        self.first = first
         self.key = long_id()
         self.tries = 0
 
@@ -113,14 +120,18 @@ class Batch:
     def halves(self) -> List[Batch]:
         """Split it in two, each with a key of its own."""
         middle = len(self.events) // 2
-        return self._parts(self.events[:middle], self.events[middle:])
+        return self._parts((0, self.events[:middle]), (middle, self.events[middle:]))
 
     def divide(self, indices: Iterable[int]) -> Tuple[List[bytes], List[Batch]]:
         """Take out the events at *indices*; return them, and the rest as a batch."""
         named = set(indices)
         out = [event for i, event in enumerate(self.events) if i in named]
         rest = [event for i, event in enumerate(self.events) if i not in named]
-        return out, self._parts(rest)
+        return out, self._parts((0, rest))
 
-    def _parts(self, *parts: Sequence[bytes]) -> List[Batch]:
-        return [Batch(part, self.isolation) for part in parts if part]
+    def _parts(self, *parts: Tuple[int, Sequence[bytes]]) -> List[Batch]:
+        return [
+            Batch(part, self.isolation, self.first + place)
+            for place, part in parts
+            if part
+        ]

@@ -24,6 +24,9 @@ class Buffer:
         self._events: Deque[bytes] = deque()
         self._batches: Deque[Batch] = deque()
         self._bytes = 0
+        self._first = 0
+        """The number than which no loose event is older; too small a one where some
+        were taken out of the midst."""
 
     def __len__(self) -> int:
         return len(self._events) + sum(map(len, self._batches))
@@ -47,6 +50,12 @@ class Buffer:
         return self._bytes * 2 >= self._max_bytes
 
     @property
+    def firsts(self) -> List[int]:
+        """Return numbers; no event here is older than the smallest."""
+        firsts = [batch.first for batch in self._batches]
+        return [*firsts, self._first] if self._events else firsts
+
+    @property
     def batched(self) -> Iterable[Batch]:
         """Return the batches that came back."""
         return self._batches
@@ -61,8 +70,13 @@ class Buffer:
         """Tell whether *event* can be added without another going."""
         return self._bytes + len(event) + _OVERHEAD <= self._max_bytes
 
-    def add(self, event: bytes) -> List[bytes]:
-        """Add *event*; return those that had to go to make room, the oldest."""
+    def add(self, event: bytes, number: int) -> List[bytes]:
+        """Add *event*, the newest; return those that had to go to make room.
+
+        It is the event *number* of its delivery, or newer.
+        """
+        if not self._events:
+            self._first = number
         self._events.append(event)
         self._bytes += len(event) + _OVERHEAD
         return self._make_room()
@@ -84,7 +98,8 @@ class Buffer:
             room -= len(self._events[0]) + 1
             events.append(self._events.popleft())
         self._bytes -= _weight(events)
-        return Batch(events) if events else None
+        first, self._first = self._first, self._first + len(events)
+        return Batch(events, first=first) if events else None
 
     def put_first(self, batches: Iterable[Batch]) -> List[bytes]:
         """Put *batches* back, to be the next; return the events that had to go."""
@@ -122,17 +137,10 @@ class Buffer:
 
     def unpack(self) -> None:
         """Take the batches apart: no server has seen them, so no key binds them."""
-        while self._batches:
-            self._events.extendleft(reversed(self._batches.pop().events))
-
-    def clear(self) -> List[bytes]:
-        """Give up everything, and return it."""
-        events = [event for batch in self._batches for event in batch.events]
-        events.extend(self._events)
+        # One that failed too often may stand behind those that are newer.
+        for batch in sorted(self._batches, key=_first_of, reverse=True):
+            self._put_loose(batch)
         self._batches.clear()
-        self._events.clear()
-        self._bytes = 0
-        return events
 
     def discard(self, ids: AbstractSet[int]) -> int:
         """Leave out the loose events that the spool calls *ids*; return how many."""
@@ -148,18 +156,20 @@ class Buffer:
             id_ = spool_id_of(event)
             return id_ is None or id_ in vanished
 
-        whole: Deque[Batch] = deque()
-        while self._batches:
-            batch = self._batches.pop()
-            if any(map(is_loose, batch.events)):
-                self._events.extendleft(reversed(batch.events))
-            else:
-                whole.appendleft(batch)
-        self._batches = whole
+        torn = [b for b in self._batches if any(map(is_loose, b.events))]
+        for batch in sorted(torn, key=_first_of, reverse=True):
+            self._put_loose(batch)
+            self._batches.remove(batch)
         taken = [event for event in self._events if is_loose(event)]
         self._events = deque(one for one in self._events if not is_loose(one))
         self._bytes -= _weight(taken)
         return taken
+
+    def _put_loose(self, batch: Batch) -> None:
+        """Put the events of *batch* before the loose ones."""
+        first = min(self._first, batch.first) if self._events else batch.first
+        self._events.extendleft(reversed(batch.events))
+        self._first = first
 
     def _make_room(self) -> List[bytes]:
         """Let something go: the newest that the spool has too, else the oldest."""
@@ -176,7 +186,12 @@ class Buffer:
     def _oldest(self) -> Iterable[bytes]:
         if self._batches:
             return self._batches.popleft().events
+        self._first += 1
         return (self._events.popleft(),)
+
+
+def _first_of(batch: Batch) -> int:
+    return batch.first
 
 
 def _weight(events: Iterable[bytes]) -> int:

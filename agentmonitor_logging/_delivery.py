@@ -98,6 +98,11 @@ class Delivery:
         self._buffer = Buffer(config.buffer_bytes)
         self._spilled = Spilled()
         self._reading = 0
+        self._spilled_first = 0
+        self.entered = 0
+        """How many events were ever added: the number of the next one."""
+        self.oldest = 0
+        """The number than which no event is older whose fate is open."""
         self.spooled = 0
         """How many of our events lie in the spool, under way or not."""
         self._flying: Dict[Batch, Optional[str]] = {}
@@ -161,13 +166,16 @@ class Delivery:
         """Let *event* wait for its request; return what follows, mostly nothing."""
         if not self._buffer.loose:
             self._since = self._clock()
+        number = self.entered
+        self.entered += 1
         id_ = spool_id_of(event)
         if id_ is not None:
             self.spooled += 1
             if self._spilled or not self._buffer.has_room_for(event):
+                self._expect_spilled()
                 self._spilled.append(id_)
                 return None
-        gone = self._buffer.add(event)
+        gone = self._buffer.add(event, number)
         if not gone:
             return None
         effects = Effects()
@@ -210,9 +218,21 @@ class Delivery:
             effects.lost.append((given_up, -len(_unspooled(batch))))
             effects.deliver(batch.events)
         else:
-            self._spilled.put_first(spool_ids(batch.events))
+            self._put_spilled_first(spool_ids(batch.events))
         self.spooled -= len(effects.done)
         return effects
+
+    def look_for_oldest(self) -> None:
+        """Find out anew how old the oldest event is whose fate is open."""
+        firsts = self._buffer.firsts
+        firsts += [
+            batch.first
+            for batch, reason in self._flying.items()
+            if reason is None or spool_ids(batch.events)
+        ]
+        if self._spilled or self._reading:
+            firsts.append(self._spilled_first)
+        self.oldest = min(firsts, default=self.entered)
 
     def give_up(self, reason: str, *, in_flight: bool) -> Effects:
         """Lose what waits, and with *in_flight* what is under way too.
@@ -259,7 +279,6 @@ class Delivery:
         """
         effects = Effects()
         vanished = self._reading - len(ids)
-        self._reading = 0
         back: List[int] = []
         for id_, event in found:
             vanished -= 1
@@ -269,7 +288,8 @@ class Delivery:
                 self._hold(effects, spooled(event, id_))
             else:
                 back.append(id_)
-        self._spilled.put_first([*back, *ids])
+        self._put_spilled_first([*back, *ids])
+        self._reading = 0
         if vanished:
             self.spooled -= vanished
             effects.lost.append(("spool_error", vanished))
@@ -304,13 +324,23 @@ class Delivery:
         return left
 
     def _hold(self, effects: Effects, event: bytes) -> None:
-        self._make_do(effects, self._buffer.add(event))
+        self._make_do(effects, self._buffer.add(event, self._spilled_first))
 
     def _make_do(self, effects: Effects, gone: Sequence[bytes]) -> None:
         """Note that memory has no room for *gone*: lost, unless the spool has them."""
         if gone:
-            self._spilled.put_first(sorted(spool_ids(gone)))
+            self._put_spilled_first(sorted(spool_ids(gone)))
             effects.lose("buffer_full", [e for e in gone if spool_id_of(e) is None])
+
+    def _put_spilled_first(self, ids: Sequence[int]) -> None:
+        if ids:
+            self._expect_spilled()
+            self._spilled.put_first(ids)
+
+    def _expect_spilled(self) -> None:
+        """Have the first that waits on disk only be as old as any may be."""
+        if not self._spilled and not self._reading:
+            self._spilled_first = self.oldest
 
     def _due_in(self) -> float:
         buffer = self._buffer

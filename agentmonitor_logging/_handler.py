@@ -28,6 +28,7 @@ from . import _audience, _diagnostics, _naming, _process
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
 from ._ids import long_id
+from ._passage import Passage, Passed, side_by_side
 from ._pickling import dress_of, options_of, rebuilt
 from ._snapshot import EVENT_ID, name
 from ._stats import SAMPLED, FlushResult, Ledger, Stats
@@ -43,6 +44,9 @@ class Feeder(Protocol):
 
     def hurry(self) -> None:
         """Hand over what is queued without waiting for more."""
+
+    def checkpoint(self) -> Passed:
+        """Return a test whether all that is queued now has been handed over."""
 
     def drain(self, deadline: float) -> None:
         """Hand over what is queued, until *deadline*, and end."""
@@ -245,6 +249,10 @@ class AgentMonitorHandler(logging.Handler):
         if id(self._ledger) in getattr(record, ACCEPTED_BY, ()):
             self._ledger.lose("conversion_error")
 
+    def nudge(self) -> None:
+        """Have those who flush look again: a listener has gone on."""
+        self._ledger.nudge()
+
     def lose_queued(self, count: int) -> None:
         """Take note that a listener gave up *count* records that were for us."""
         self._ledger.lose("shutdown", count)
@@ -327,17 +335,16 @@ class AgentMonitorHandler(logging.Handler):
         None waits as long as one request may take (the option `timeout`). Inside of
         `logging.shutdown` and dictConfig it returns at once, as close() follows.
         """
-        mark = self._ledger.mark()
-        if self._config.enabled and not _process.is_closing(self):
-            seconds = self._config.timeout if timeout is None else timeout
-            mark = self._deliver(time.monotonic() + seconds)
-        return self._standing(mark)
+        if not self._config.enabled or _process.is_closing(self):
+            return self._standing()
+        seconds = self._config.timeout if timeout is None else timeout
+        return self._standing(self._deliver(time.monotonic() + seconds))
 
-    def _standing(self, mark: Optional[int] = None) -> FlushResult:
-        """Tell how far we are, up to *mark* of the ledger or to now."""
-        mark = self._ledger.mark() if mark is None else mark
+    def _standing(self, pending: Optional[int] = None) -> FlushResult:
+        """Tell how far we are, if not with all, with *pending* to wait for."""
         stats = self._ledger.stats()
-        pending = max(0, mark - self._ledger.settled())
+        if pending is None:
+            pending = stats.pending
         return FlushResult(stats.delivered, pending, sum(stats.lost.values()))
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
@@ -383,13 +390,16 @@ class AgentMonitorHandler(logging.Handler):
         self._sender.reset_after_fork()
 
     def _deliver(self, deadline: float) -> int:
+        """Have all that is accepted by now delivered; return how much of it is not."""
         sender = self._sender
         # What a dead process left is accepted now.
         sender.adopt(deadline)
-        mark = self._ledger.mark()
-        if mark - sender.left_behind <= self._ledger.settled():
-            return mark
-        for feeder in tuple(self._feeders):
+        if self._ledger.stats().pending <= sender.left_behind:
+            return sender.left_behind
+        feeders = tuple(self._feeders)
+        queues = side_by_side([feeder.checkpoint for feeder in feeders])
+        passed = Passage(queues, sender.checkpoint)
+        for feeder in feeders:
             feeder.hurry()
         if sender.start():
             # And what this handler left when it was closed, if it was.
@@ -398,13 +408,14 @@ class AgentMonitorHandler(logging.Handler):
             # Only then: else another thread, or what we interrupted, has the lock.
             self._deliver_here(deadline)
         mark = self._ledger.mark()
-        sender.hurry()
-        self._ledger.wait_settled(mark - sender.left_behind, deadline)
+        arrived = self._ledger.wait(sender.hurry(passed), deadline)
         told = sender.loss_mark
-        if told > mark:
+        if arrived and told > mark:
             # The losses that became known meanwhile are part of the news.
-            self._ledger.wait_settled(told - sender.left_behind, deadline)
-        return max(mark, told)
+            arrived = self._ledger.wait(sender.await_losses(), deadline)
+            mark = told
+        left = sender.left_behind
+        return left if arrived else max(1, mark - self._ledger.settled(), left)
 
     def _deliver_here(self, deadline: float) -> None:
         """Do the threads' work: there are none in a subinterpreter, or at exit."""

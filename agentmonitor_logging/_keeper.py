@@ -15,6 +15,7 @@ from typing import Any, Callable, List, Optional
 
 from . import _diagnostics, _process
 from ._batch import spooled
+from ._passage import Passed
 from ._queue import RecordQueue
 from ._spool import Spool
 from ._stats import Ledger
@@ -98,6 +99,10 @@ class Keeper:
         """Return how many events are not written yet."""
         return self._incoming.qsize() + self._storing
 
+    def checkpoint(self) -> Passed:
+        """Return a test whether all that came in by now has gone on to the stock."""
+        return self._incoming.checkpoint()
+
     @property
     def has_more(self) -> bool:
         """Tell whether dead processes may have left more than was adopted by now."""
@@ -131,7 +136,9 @@ class Keeper:
     def keep_all(self, patience: float) -> None:
         """Try once more to have everything on disk, before a process ends."""
         if not self._working.acquire(timeout=patience):
-            self._stock.put(*self._taken(sys.maxsize))
+            events = self._taken(sys.maxsize)
+            self._stock.put(*events)
+            self._incoming.done(len(events))
             return
         try:
             self._store()
@@ -153,6 +160,7 @@ class Keeper:
             self._ended = True
             with self._stock.opened():
                 self.left_behind += self._stock.delivery.let_go()
+            self._ledger.nudge()
             self._spool.close()
             self._adopt_at = float("-inf")
         finally:
@@ -184,6 +192,7 @@ class Keeper:
         events = self._taken(_WRITE_EVENTS)
         while events:
             self._write(events)
+            self._incoming.done(len(events))
             events = self._taken(_WRITE_EVENTS)
 
     def _taken(self, most: int) -> List[Any]:

@@ -15,6 +15,7 @@ from . import _diagnostics, _naming, _process
 from ._echo import ACCEPTED_BY, is_of_our_threads
 from ._handler import FOREVER, AgentMonitorHandler
 from ._ids import long_id
+from ._passage import Passed
 from ._queue import ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, named
 
@@ -54,6 +55,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         self._hung: Optional[threading.Thread] = None
         self._stopping = False
         self._unreadable = 0
+        self._in_hand = 0
+        """How many records the thread has taken and not handed over yet."""
 
     @property
     def running(self) -> bool:
@@ -134,6 +137,10 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             self.start()
         self._records.hurry()
 
+    def checkpoint(self) -> Passed:
+        """Return a test whether all that is queued now has been handed over."""
+        return self._records.checkpoint()
+
     def abandon(self) -> None:
         """End the thread once the queue is empty: the handler has been collected."""
         self._stopping = True
@@ -145,6 +152,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         with contextlib.suppress(Exception):  # empty, closed, or not readable
             while True:
                 self._records.get_nowait()
+                self._records.done(1)
                 lost += 1
         for handler in self.handlers:
             if lost and isinstance(handler, AgentMonitorHandler):
@@ -210,10 +218,12 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                         return
                     continue
                 self._unreadable = 0
+                self._in_hand = 1
                 try:
                     self._handle_run(record)
                 except BaseException as error:  # an exit that is nobody's but ours
                     _diagnostics.note_swallowed(error, "a target of the listener")
+                self._note_done(self._in_hand)
                 self._tell_overflow()
 
     def _handle_run(self, record: Any) -> None:
@@ -229,12 +239,15 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             if event is None:
                 break
             events.append(event)
+            if len(events) >= RUN:
+                record = None
+                break
             try:
-                record = self._records.get_nowait() if len(events) < RUN else None
+                record = self._records.get_nowait()
             except queue.Empty:
                 record = None
-            if record is None:
                 break
+            self._in_hand += 1
         if target is not None and events:
             target.take_plain(events)
         if record is not None:
@@ -283,6 +296,14 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                         return
                     continue
                 self._handle_safely(record)
+                self._note_done(1)
+
+    def _note_done(self, count: int) -> None:
+        """Take note that *count* records are no longer with us."""
+        self._records.done(count)
+        for handler in self.handlers:
+            if isinstance(handler, AgentMonitorHandler):
+                handler.nudge()
 
     def _handle_safely(self, record: Any) -> None:
         if record is None:

@@ -14,7 +14,9 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, Optional
+from typing import Any, Deque, Iterator, Optional
+
+from ._passage import Passed
 
 GATHER_SECONDS = 0.05
 """How long the listener lets records gather after the first: short enough that nobody
@@ -57,6 +59,7 @@ class RecordQueue:
         self._records: Deque[Any] = deque()
         self._taking = threading.Lock()
         self._taken = 0
+        self._done = 0
         self._wake_at: float = _NEVER
         self._resumed = 0.0
         self._flowing = False
@@ -115,10 +118,26 @@ class RecordQueue:
 
     def entered(self) -> int:
         """Return how many records were ever put in."""
+        with self._counting():
+            return self._taken + len(self._records)
+
+    def done(self, count: int) -> None:
+        """Take note that *count* of those taken have been handed on, or lost."""
+        with self._counting():
+            self._done += count
+
+    def checkpoint(self) -> Passed:
+        """Return a test whether all that was put in by now has been handed on."""
+        entered = self.entered()
+        return lambda: self._done >= entered
+
+    @contextlib.contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Keep others from counting, unless that waits for who is waiting here."""
         taking = self._taking
         held = taking.acquire(timeout=_READ_PATIENCE)
         try:
-            return self._taken + len(self._records)
+            yield
         finally:
             if held:
                 # Not self's: a child that a signal handler forked made another.
@@ -192,6 +211,13 @@ class ForeignQueue:
 
     def hurry(self) -> None:
         """Do nothing: the listener looks up by itself."""
+
+    def done(self, count: int) -> None:
+        """Do nothing: who knows how many others have taken."""
+
+    def checkpoint(self) -> Passed:
+        """Return a test that is always passed: nobody can tell."""
+        return lambda: True
 
     def reset_after_fork(self) -> None:
         """Start empty in a child, unless it is the same queue there.

@@ -23,6 +23,7 @@ from ._batch import Batch
 from ._config import Config
 from ._delivery import NEVER
 from ._keeper import Keeper
+from ._passage import Passage, Passed
 from ._process import started
 from ._spool import Spool
 from ._stats import Ledger
@@ -115,6 +116,9 @@ class Sender:
         self._helpers = 0
         self._last_seconds = 0.0
         self._hurry_mark = 0
+        self._has_arrived: Passed = _always
+        """Whether what somebody waits for has, as the last one asked for it."""
+        self._known_arrived: Passed = _always
         self._hurried_at = 0.0
         self._deadline = NEVER
         self._stopping = False
@@ -171,14 +175,39 @@ class Sender:
                 self._keeper.look_anew()
             self._keeper.work(patience)
 
-    def hurry(self) -> None:
-        """Let all that is accepted by now be due, one request despite a back-off."""
-        self._hurry_mark = max(self._hurry_mark, self._mark())
+    def checkpoint(self) -> Passed:
+        """Return a test whether all that is here now has met its end."""
+        if self._keeper is None:
+            return self._stock.checkpoint()
+        return Passage(self._keeper.checkpoint, self._stock.checkpoint)
+
+    def hurry(self, passed: Optional[Passed] = None) -> Passed:
+        """Let all that is accepted by now be due, one request despite a back-off.
+
+        Return a test whether all of it has met its end. *passed* tells that of what
+        was on its way here, and is to be given if anything may be.
+        """
+        test = self._await(self._ledger.mark(), passed or self.checkpoint())
         self._hurried_at = self._clock()
         self._stock.delivery.pacing.bring_forward()
         if self._keeper is not None:
             self._keeper.hurry()
         self._signal.put(None)
+        return test
+
+    def await_losses(self) -> Passed:
+        """Return a test whether the last event that tells of losses has arrived."""
+        return self._await(self._stock.loss_mark, self.checkpoint())
+
+    def _await(self, mark: int, passed: Passed) -> Passed:
+        """Have it due what the ledger had counted at *mark*, and *passed* tells of."""
+
+        def has_arrived() -> bool:
+            return passed() and self._ledger.settled() + self.left_behind >= mark
+
+        self._hurry_mark = max(self._hurry_mark, mark - self.left_behind)
+        self._has_arrived = has_arrived
+        return has_arrived
 
     def stop_when_empty(self) -> None:
         """End the worker after what it has, without waiting: nobody is left to ask."""
@@ -198,9 +227,6 @@ class Sender:
     def left_behind(self) -> int:
         """Return how many events are on disk and no longer this sender's to deliver."""
         return 0 if self._keeper is None else self._keeper.left_behind
-
-    def _mark(self) -> int:
-        return self._ledger.mark() - self.left_behind
 
     @property
     def spooled(self) -> int:
@@ -230,12 +256,11 @@ class Sender:
             self.adopt(min(deadline, self._clock() + _DISK_PATIENCE))
         more = True
         while more:
-            self.hurry()
-            mark = self._mark()
+            has_arrived = self.hurry()
             if helped:
                 until = min(deadline, self._clock() + patience)
-                self._ledger.wait_settled(mark, until)
-            self._work_here(deadline, mark, patient=patience == NEVER)
+                self._ledger.wait(has_arrived, until)
+            self._work_here(deadline, has_arrived, patient=patience == NEVER)
             more = self._adopted_more() and self._clock() < deadline
         self._stopping = True
         self._signal.put(None)
@@ -359,14 +384,16 @@ class Sender:
         with self._stock.lock:
             self._helpers -= 1
 
-    def _work_here(self, deadline: float, mark: int, *, patient: bool) -> None:
-        """Do the worker's work in a closing thread, until the ledger reaches *mark*.
+    def _work_here(
+        self, deadline: float, has_arrived: Passed, *, patient: bool
+    ) -> None:
+        """Do the worker's work in a closing thread, until that *has arrived*.
 
         What others log meanwhile is not this thread's to deliver, or it might never
         end. A *patient* one also waits for what other threads have under way.
         """
         with _diagnostics.own_work():
-            while self._clock() < deadline and self._ledger.settled() < mark:
+            while self._clock() < deadline and not has_arrived():
                 self.adopt()
                 step = self._next()
                 if isinstance(step, Batch):
@@ -412,12 +439,13 @@ class Sender:
 
     def _hurried_events(self) -> int:
         """Count the events that somebody waits for."""
-        if not self._hurry_mark:
+        has_arrived = self._has_arrived
+        if has_arrived is self._known_arrived:
             return 0
-        unsettled = self._hurry_mark - self._ledger.settled()
-        if unsettled <= 0:
-            self._hurry_mark = 0
-        return max(0, unsettled)
+        if has_arrived():
+            self._known_arrived = has_arrived
+            return 0
+        return max(1, self._hurry_mark - self._ledger.settled())
 
     def _on_their_way(self, unsettled: int) -> int:
         """Count those of *unsettled* that the listener still has: one request for all.
@@ -438,9 +466,10 @@ class Sender:
         outcome = self._outcome(transport, batch, min(self._config.timeout, left))
         self._last_seconds = self._clock() - began
         self._idle_transports.append(transport)
-        self._stock.settle(batch, outcome, hurried=self._hurried_events() > 0)
-        if self._hurry_mark:
-            self._hurry_mark = max(self._hurry_mark, self._stock.loss_mark)
+        hurried = self._hurried_events() > 0
+        self._stock.settle(batch, outcome, hurried=hurried)
+        if hurried and self._stock.loss_mark > self._hurry_mark:
+            self.await_losses()
 
     def _outcome(
         self, transport: SupportsSend, batch: Batch, timeout: float
@@ -473,6 +502,10 @@ class Sender:
         if started(self._work_beside, "agentmonitor-sender-helper") is None:
             with self._stock.lock:
                 self._helpers -= 1
+
+
+def _always() -> bool:
+    return True
 
 
 def _is_current(thread: Optional[threading.Thread]) -> bool:

@@ -131,24 +131,29 @@ class Ledger:
         totals, entered = self._read()
         return entered - _stats_from(totals, entered).pending
 
-    def wait_settled(self, mark: int, deadline: float) -> bool:
-        """Wait until *mark* events are settled, at most to the monotonic *deadline*."""
+    def wait(self, condition: Callable[[], bool], deadline: float) -> bool:
+        """Wait for what comes true by entries, at most to the monotonic *deadline*."""
         news: queue.SimpleQueue[None] = queue.SimpleQueue()
         waiting = self._waiting
         waiting.append(news)
         try:
             # A child that is forked meanwhile counts from zero, and has other waiters.
-            while waiting is self._waiting and self.settled() < mark:
+            while waiting is self._waiting and not condition():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
                 try:
                     news.get(timeout=left)
                 except queue.Empty:
-                    return self.settled() >= mark
+                    return condition()
             return True
         finally:
             waiting.remove(news)
+
+    def nudge(self) -> None:
+        """Have those who wait look again."""
+        for news in tuple(self._waiting):
+            news.put(None)
 
     def take_untold_losses(self) -> Dict[str, int]:
         """Return the losses by reason that no loss event has told of, and tick them."""
@@ -189,8 +194,7 @@ class Ledger:
                 self._add_up()
             finally:
                 adding.release()
-        for news in tuple(self._waiting):
-            news.put(None)
+        self.nudge()
 
     def _add_up(self) -> None:
         totals, entries = self._totals, self._entries  # a child's are others

@@ -18,6 +18,7 @@ from ._answers import Delivered, Outcome
 from ._batch import Batch, LossEvent
 from ._config import Config
 from ._delivery import NEVER, Delivery, Effects
+from ._passage import Passed
 from ._stats import Ledger
 from .exceptions import AgentMonitorError
 
@@ -73,6 +74,22 @@ class Stock:
         """Tell whether something came in that nobody has looked at."""
         return bool(self._incoming)
 
+    def checkpoint(self) -> Passed:
+        """Return a test whether all that is here now has met its end."""
+        # In this order, and without the lock, which may be held below us: what is
+        # just being taken in is counted twice at worst.
+        number = len(self._incoming) + self.delivery.entered
+        delivery = self.delivery
+
+        def passed() -> bool:
+            if delivery.oldest >= number:
+                return True
+            empty = not self._incoming
+            entered = delivery.entered
+            return empty and delivery.oldest >= entered
+
+        return passed
+
     def put(self, *events: bytes) -> None:
         """Add *events*, which the ledger has accepted, without waiting for anything.
 
@@ -97,6 +114,7 @@ class Stock:
         with self.lock:
             effects = self._take_in()
             yield effects
+            self.delivery.look_for_oldest()
         self._perform(effects)
 
     def settle(self, batch: Batch, outcome: Outcome, *, hurried: bool) -> None:
@@ -110,7 +128,9 @@ class Stock:
     def _take_in(self) -> List[Effects]:
         effects: List[Effects] = []
         while self._incoming:
-            change = self.delivery.add(self._incoming.popleft())
+            change = self.delivery.add(self._incoming[0])
+            # Not before: it is never nowhere for who counts meanwhile.
+            self._incoming.popleft()
             if change is not None:
                 effects.append(change)
         return effects

@@ -16,7 +16,7 @@ exceptions _ids _secrets _spool_owner
 _spotting _spool_files
 _spool_segment
 _spool
-_config _stats _diagnostics _raised
+_config _stats _passage _diagnostics _raised
 _sigterm _audience
 _copier _foreign
 context

@@ -19,7 +19,7 @@ from leaving import (
     run_form,
     seconds_to_leave,
 )
-from servers import ScriptedServer, closed_port
+from servers import Reply, ScriptedServer, Slow, closed_port
 
 ENDINGS: Dict[str, str] = {
     "main returns": """
@@ -266,6 +266,31 @@ def test_what_comes_too_late_neither_hangs_nor_goes_unsaid(
         return examine
 
     examine_together({name: case(script) for name, script in TOO_LATE.items()})
+
+
+BABBLING = """
+CONFIGURED[form](url, sample_rate={"noise": 0.0})
+say(3)
+
+def babble():
+    while True:
+        log.info("noise", extra={"event_type": "noise"})
+        time.sleep(0.001)
+
+threading.Thread(target=babble, daemon=True).start()
+"""
+
+
+def test_what_others_go_on_logging_does_not_end_the_wait(
+    interpreter: Interpreter, serve: Callable[..., ScriptedServer]
+) -> None:
+    """The end waits for the events before it, not for as many that are sampled out."""
+    server = serve(rule=lambda request: Slow(1.0, Reply(200)))
+    outcome = run_form(interpreter, BABBLING, "alone", server.url)
+
+    assert_clean(outcome)
+    assert "" == outcome.stderr
+    assert_delivered_once(server, 3)
 
 
 CTRL_C = """

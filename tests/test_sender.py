@@ -19,7 +19,7 @@ from agentmonitor_logging import (
 )
 from certificates import SELF_SIGNED, forgive_torn_handshakes
 from conftest import KEY
-from servers import DEADLINE, Reply, ScriptedServer, closed_port
+from servers import DEADLINE, Reply, ScriptedServer, Slow, closed_port
 
 log = logging.getLogger("agent")
 
@@ -421,6 +421,57 @@ def test_a_backlog_opens_several_requests_and_no_more_than_allowed(
     assert 4000 == len(server.stored)
     assert 2 <= server.most_in_flight <= 3
     assert all(len(request.events) <= 100 for request in server.requests)
+
+
+class Later:
+    """A server's rule: the request *held* waits for a gate, others may be slow.
+
+    While it waits *meanwhile* is called, once, on the server's own thread.
+    """
+
+    def __init__(self, held: int, meanwhile: Callable[[], None]) -> None:
+        self._held = held
+        self._meanwhile = meanwhile
+        self._seen = 0
+        self.gate = threading.Event()
+
+    def __call__(self, request: Any) -> Any:
+        self._seen += 1
+        return self._hold if self._seen == self._held else Slow(0.02, Reply(200))
+
+    def _hold(self, exchange: Any) -> None:
+        self._meanwhile()
+        assert self.gate.wait(DEADLINE)
+        Reply(200)(exchange)
+
+
+@pytest.mark.parametrize("form", ["overtaken", "spooled", "sampled", "withdrawn"])
+def test_a_flush_waits_for_the_events_themselves_not_for_as_many(
+    serve, attach, tmp_path, form: str
+) -> None:
+    """However many newer events are settled, an older one is not, and flush says so."""
+    extra = {"event_type": "noise"} if form == "sampled" else {}
+
+    def meanwhile() -> None:
+        for _ in range(900):
+            (log.debug if form == "withdrawn" else log.info)("newer", extra=extra)
+
+    rule = Later(2 if form in ("overtaken", "spooled") else 1, meanwhile)
+    server = serve(rule=rule)
+    handler = attach(
+        server.url,
+        sample_rate={"noise": 0.0},
+        respect_handler_level=True,
+        spool=str(tmp_path) if form == "spooled" else None,
+    )
+    for target in handler.listener.handlers:
+        target.setLevel(logging.INFO)
+    say(600)
+
+    assert not handler.flush(0.5)
+    rule.gate.set()
+    assert handler.flush(DEADLINE)
+    assert 0 == handler.stats().pending
 
 
 def test_a_batch_is_due_when_it_is_full(serve, attach) -> None:

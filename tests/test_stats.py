@@ -71,23 +71,23 @@ def test_a_reader_in_the_middle_of_an_entry_gets_an_answer() -> None:
 
 
 def test_waiting_ends_when_the_mark_is_reached() -> None:
-    """wait_settled returns as soon as another thread settles the last event."""
+    """wait returns as soon as another thread settles the last event."""
     ledger = Ledger()
     ledger.accept(3)
     ledger.deliver(2)
     thread = threading.Thread(target=lambda: ledger.lose("rejected"))
     thread.start()
 
-    assert ledger.wait_settled(ledger.mark(), time.monotonic() + DEADLINE)
+    assert ledger.wait(lambda: ledger.settled() == 3, time.monotonic() + DEADLINE)
     thread.join()
 
 
 def test_waiting_ends_at_its_deadline() -> None:
-    """wait_settled says no when time is up."""
+    """wait says no when time is up."""
     ledger = Ledger()
     ledger.accept()
 
-    assert not ledger.wait_settled(1, time.monotonic() + 0.01)
+    assert not ledger.wait(lambda: ledger.settled() >= 1, time.monotonic() + 0.01)
 
 
 def test_a_withdrawn_event_is_settled() -> None:
@@ -98,7 +98,7 @@ def test_a_withdrawn_event_is_settled() -> None:
     ledger.deliver(1)
     ledger.withdraw()
 
-    assert ledger.wait_settled(mark, time.monotonic() + DEADLINE)
+    assert ledger.wait(lambda: ledger.settled() >= mark, time.monotonic() + DEADLINE)
 
 
 def test_losses_are_told_once() -> None:
