@@ -27,6 +27,8 @@ class Buffer:
         self._first = 0
         """The number than which no loose event is older; too small a one where some
         were taken out of the midst."""
+        self._in_order = True
+        """Whether none is older than those before it, so that the first is oldest."""
 
     def __len__(self) -> int:
         return len(self._events) + sum(map(len, self._batches))
@@ -76,7 +78,9 @@ class Buffer:
         It is the event *number* of its delivery, or newer.
         """
         if not self._events:
-            self._first = number
+            self._first, self._in_order = number, True
+        elif number < self._first:
+            self._first, self._in_order = number, False
         self._events.append(event)
         self._bytes += len(event) + _OVERHEAD
         return self._make_room()
@@ -98,7 +102,8 @@ class Buffer:
             room -= len(self._events[0]) + 1
             events.append(self._events.popleft())
         self._bytes -= _weight(events)
-        first, self._first = self._first, self._first + len(events)
+        first = self._first
+        self._step(len(events))
         return Batch(events, first=first) if events else None
 
     def put_first(self, batches: Iterable[Batch]) -> List[bytes]:
@@ -167,9 +172,18 @@ class Buffer:
 
     def _put_loose(self, batch: Batch) -> None:
         """Put the events of *batch* before the loose ones."""
-        first = min(self._first, batch.first) if self._events else batch.first
+        if not self._events:
+            self._first, self._in_order = batch.first, True
+        elif batch.first <= self._first:
+            self._first = batch.first
+        else:
+            self._in_order = False
         self._events.extendleft(reversed(batch.events))
-        self._first = first
+
+    def _step(self, count: int) -> None:
+        """Note that the first *count* loose events have been taken out."""
+        if self._in_order:
+            self._first += count
 
     def _make_room(self) -> List[bytes]:
         """Let something go: the newest that the spool has too, else the oldest."""
@@ -186,7 +200,7 @@ class Buffer:
     def _oldest(self) -> Iterable[bytes]:
         if self._batches:
             return self._batches.popleft().events
-        self._first += 1
+        self._step(1)
         return (self._events.popleft(),)
 
 

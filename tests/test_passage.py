@@ -230,6 +230,14 @@ UNREACHABLE = [("unreachable", 1), ("unreachable", 0)]
 @settings(max_examples=1_000, deadline=None)
 @example([*SENT, *UNREACHABLE, SEND, ("refused", 0), SEND, ("delivered", 0)], 60_000)
 @example([*SENT, *UNREACHABLE, ("take unspooled", 9), SEND, ("delivered", 0)], 60_000)
+@example([*SENT, ("refused", 0), ("refused", 0), SEND, ("delivered", 0)], 60_000)
+@example(
+    [
+        *(("spooled", 1), SEND, ("give up", 0), ("add", 1), ("named", 0)),
+        *(("take spilled", 1), ("read", 1), SEND, ("delivered", 0)),
+    ],
+    6_000,
+)
 @given(STEPS, st.sampled_from([6_000, 60_000]))
 def test_no_open_event_is_older_than_the_oldest(steps: Any, room: int) -> None:
     """Whatever comes in, goes, comes back or is read: none is overlooked, none made up."""
