@@ -88,6 +88,26 @@ class PlainEvent(Dict[str, Any]):
         """Return a copy that shares nothing, for who changes it."""
         return {key: _copied(item) for key, item in self.items()}
 
+    def with_texts(self, instead: Mapping[str, str]) -> PlainEvent:
+        """Return a copy that has other texts, namely the values of *instead*."""
+        copy = PlainEvent(_replaced(self, instead))
+        copy.names = self.names
+        copy.texts = [instead.get(text, text) for text in self.texts]
+        return copy
+
+
+def _replaced(tree: Any, instead: Mapping[str, str]) -> Any:
+    """Copy a dict or a list, at any depth, with other texts."""
+    copy = tree.copy()
+    for place, item in enumerate(tree) if type(tree) is list else tree.items():
+        kind = type(item)
+        if kind is str:
+            if item in instead:
+                copy[place] = instead[item]
+        elif kind is dict or kind is list:
+            copy[place] = _replaced(item, instead)
+    return copy
+
 
 def _copied(tree: Any) -> Any:
     kind = type(tree)

@@ -11,7 +11,9 @@ must stand in a text before its regex is worth running.
 from __future__ import annotations
 
 import json
+import os
 import re
+from hashlib import blake2b
 from itertools import islice
 from typing import (
     Any,
@@ -64,6 +66,7 @@ tree which contains itself."""
 
 _MAX_SHOWN_CHARS = 80
 _MAX_REMEMBERED = 1024
+_MAX_REDACTED = 256
 _MAX_REMEMBERED_CHARS = 4096
 _JSON_STARTS = frozenset('{["')
 _JSON_ENDS = frozenset('}]"')
@@ -121,6 +124,9 @@ class Redactor:
         self._hides_fields = not self._secret_names.isdisjoint(map(normal, FIELDS))
         self._clean_keys: Set[str] = set()
         self._clean_texts: Set[str] = set()
+        self._redacted: Dict[bytes, str] = {}
+        """What stands for texts with a secret, by digests that tell nothing of them."""
+        self._salt = os.urandom(16)
 
     def redact(self, event: Dict[str, Any]) -> Dict[str, Any]:
         """Return *event* without its secrets.
@@ -130,10 +136,9 @@ class Redactor:
         """
         try:
             if type(event) is PlainEvent:
-                if self._have_no_secret((event,)):
-                    return event
-                event = event.copied()
-            self._redact(event)
+                (event,) = self.redact_all((event,))
+            else:
+                self._redact(event)
         except Exception:
             return self._salvage(event, levels=2)
         return event
@@ -147,32 +152,80 @@ class Redactor:
         return not self._patterns and self._redactor is None
 
     def redact_all(self, events: Sequence[PlainEvent]) -> Sequence[Dict[str, Any]]:
-        """Redact *events*, at the cost of one where none of them holds a secret."""
-        try:
-            are_clean = self._have_no_secret(events)
-        except Exception:  # on which of them, `redact` finds out
-            are_clean = False
-        return events if are_clean else [self.redact(event) for event in events]
+        """Redact *events*, at the cost of one where none of them holds a secret.
 
-    def _have_no_secret(self, events: Sequence[PlainEvent]) -> bool:
-        """Tell whether nothing of *events* has to be replaced, without touching it."""
+        None of them is touched: those with a secret come back as copies.
+        """
+        try:
+            if self._have_harmless_names(events):
+                return self._texts_replaced(events)
+        except Exception:  # noqa: S110 - on which of them, `redact` finds out
+            pass
+        return [self.redact(event.copied()) for event in events]
+
+    def _have_harmless_names(self, events: Sequence[PlainEvent]) -> bool:
+        """Tell whether only texts of *events* may have to be replaced."""
         if not self.can_clear_many or self._hides_fields:
             return False
-        texts: Set[str] = set()
         for event in events:
             if not self._clean_keys.issuperset(event.names):
                 for name in event.names - self._clean_keys:
                     if self._is_secret(name) or self._named_anew(name) != name:
                         return False
                     self._remember_key(name)
+        return True
+
+    def _texts_replaced(self, events: Sequence[PlainEvent]) -> Sequence[PlainEvent]:
+        texts: Set[str] = set()
+        for event in events:
             texts.update(event.texts)
         fresh = list(texts - self._clean_texts)
         if not fresh:
-            return True
-        if not self._harmless(fresh):
-            return False
-        self._remember(fresh)
-        return True
+            return events
+        if self._harmless(fresh):
+            self._remember(fresh)
+            return events
+        instead = self._replacements(fresh)
+        if not instead:
+            return events
+        return [
+            event
+            if instead.keys().isdisjoint(event.texts)
+            else event.with_texts(instead)
+            for event in events
+        ]
+
+    def _replacements(self, texts: Sequence[str]) -> Dict[str, str]:
+        """Return what stands for those of *texts* in which there is a secret."""
+        found: Dict[str, str] = {}
+        unknown: List[str] = []
+        for text in texts:
+            redacted = self._redacted.get(self._digest(text))
+            if redacted is None:
+                unknown.append(text)
+            else:
+                found[text] = redacted
+        for text in self._suspicious(unknown):
+            redacted = self._text(text, MAX_JSON_LEVELS)
+            if redacted != text:
+                found[text] = redacted
+                self._remember_redacted(text, redacted)
+        return found
+
+    def _digest(self, text: str) -> bytes:
+        return blake2b(text.encode(), digest_size=16, key=self._salt).digest()
+
+    def _suspicious(self, texts: List[str]) -> List[str]:
+        """Return those of *texts* that are not harmless by themselves."""
+        if not texts:
+            return []
+        if self._harmless(texts):
+            self._remember(texts)
+            return []
+        half = len(texts) // 2
+        if not half:
+            return texts
+        return self._suspicious(texts[:half]) + self._suspicious(texts[half:])
 
     def _named_anew(self, key: str) -> str:
         return key if key in _WIRE_NAMES else self._substitute(key)
@@ -201,11 +254,12 @@ class Redactor:
         if not fresh:
             return changed
         texts = [node[key] for node, key in fresh]
-        if not self._patterns and self._harmless(texts):
-            self._remember(texts)
+        suspects = texts if self._patterns else self._suspicious(texts)
+        if not suspects:
             return changed
+        suspicious = set(suspects)
         for (node, key), text in zip(fresh, texts):
-            redacted = self._text(text, levels)
+            redacted = self._text(text, levels) if text in suspicious else text
             if redacted != text:
                 node[key] = redacted
                 changed = True
@@ -322,6 +376,12 @@ class Redactor:
             known.clear()
         short = [text for text in texts if len(text) <= _MAX_REMEMBERED_CHARS]
         known.update(short[:_MAX_REMEMBERED])
+
+    def _remember_redacted(self, text: str, redacted: str) -> None:
+        if len(text) <= _MAX_REMEMBERED_CHARS:
+            if len(self._redacted) >= _MAX_REDACTED:
+                self._redacted.clear()
+            self._redacted[self._digest(text)] = redacted
 
     def _ask(self, redactor: Callable[[str], str], tree: Tree) -> None:
         """Put every text of *tree* through the user's own *redactor*."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import re
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentmonitor_logging._shortcut import PlainEvent, plain_event
+from agentmonitor_logging._snapshot import snapshot_record
 from agentmonitor_logging.exceptions import ConfigError
 from agentmonitor_logging.redaction import (
     DEFAULT_REDACT_KEYS,
@@ -841,3 +844,60 @@ def test_any_json_ready_tree_stays_one(tree: Any) -> None:
     redacted = Redactor().redact({"input_data": tree})
 
     assert json.loads(json.dumps(redacted)) is not None
+
+
+# -- many at once ------------------------------------------------------------------------
+
+
+def plain(tree: Any) -> Optional[PlainEvent]:
+    """Return the event of a record with *tree* as its input, if that is a plain one."""
+    record = logging.LogRecord("shop", 20, "/a/basket.py", 7, "m", (), None, "buy")
+    record.__dict__["input_data"] = tree
+    return plain_event(snapshot_record(record).__dict__, "bot", None, 100_000)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(planted(), min_size=1, max_size=8), st.integers(0, 8))
+def test_many_events_are_redacted_as_each_is(cases: Any, clean: int) -> None:
+    """What goes the short way comes out as what goes the careful way, time and again."""
+    trees = [tree for tree, _ in cases] + ["nothing here", ["no", {"a": "b"}]] * clean
+    events = [event for event in map(plain, trees) if event is not None]
+    before = copy.deepcopy([dict(event) for event in events])
+    careful = [Redactor().redact(copy.deepcopy(dict(event))) for event in events]
+    redactor = Redactor()
+
+    for _ in range(2):
+        assert careful == list(redactor.redact_all(events))
+        assert careful == [redactor.redact(event) for event in events]
+    assert before == events
+
+
+def test_what_stands_for_a_text_is_remembered_and_the_text_is_not() -> None:
+    """A history with a secret comes again with every call; no secret is kept for it."""
+    text = "the key is sk-" + MIXED
+    event = plain([text, "and nothing else"])
+    assert event is not None
+    redactor = Redactor()
+    once = redactor.redact_all([event])
+    calls: List[str] = []
+    redactor._text = lambda text, levels: calls.append(text)  # type: ignore
+
+    assert once == redactor.redact_all([event])
+    assert [] == calls
+    assert MIXED not in repr(vars(redactor))
+    assert text in event["input_data"]["items"]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """However many texts have a secret, few of them are remembered."""
+    redactor = Redactor()
+    for number in range(3_000):
+        event = plain(f"number {number}: sk-{MIXED}")
+        assert event is not None
+        assert MIXED not in str(redactor.redact_all([event]))
+    event = plain("sk-" + MIXED + "x" * 10_000)
+    assert event is not None
+    redactor.redact_all([event])
+
+    assert len(redactor._redacted) <= 256
+    assert all(len(text) < 200 for text in redactor._redacted.values())
