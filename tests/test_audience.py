@@ -115,6 +115,32 @@ def test_a_logger_that_comes_in_between_is_noticed() -> None:
     assert audience.hears(logging.INFO)
 
 
+@pytest.mark.parametrize("stops", [1, 2, 3, 4, 6])
+def test_whatever_changes_on_the_way_is_noticed(stops: int) -> None:
+    """A handler at any stop, and a way that goes on elsewhere."""
+    way = [logging.Logger(f"stop {number}") for number in range(stops)]
+    for below, above in zip(way, way[1:]):
+        below.parent = above
+    way[0].setLevel(logging.INFO)
+    way[0].addHandler(disabled())
+    audience = audience_of(way[0])
+    others = logging.NullHandler()
+    listener = logging.Logger("listener")
+    listener.addHandler(others)
+
+    for stop in way:
+        assert audience.hears(logging.INFO) is None
+        stop.addHandler(others)
+        assert audience.hears(logging.INFO)
+        stop.removeHandler(others)
+        audience.look_anew()
+        assert audience.hears(logging.INFO) is None
+        before, stop.parent = stop.parent, listener
+        assert audience.hears(logging.INFO)
+        stop.parent = before
+        audience.look_anew()
+
+
 def test_a_removed_handler_is_let_go(collect_garbage: Callable[[], None]) -> None:
     """Knowing who listens keeps nobody alive who does not."""
     handler = logging.NullHandler()
