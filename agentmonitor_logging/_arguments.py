@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from types import CodeType, MethodType
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Type
 
 from ._snapshot import Snapshot
 
@@ -49,15 +49,23 @@ class Arguments:
         if not is_bound and positional and positional[0] in _RECEIVERS:
             self._omitted = positional[0]
 
-    def by_name(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Dict[str, Any]:
-        """Return {name: value}; {"args", "kwargs"} where the names are not known."""
+    def by_name(
+        self,
+        args: Tuple[Any, ...],
+        kwargs: Dict[str, Any],
+        kind: Type[Dict[str, Any]] = Snapshot,
+    ) -> Dict[str, Any]:
+        """Return {name: value}; {"args", "kwargs"} where the names are not known.
+
+        It is of *kind* where nothing about the call is unusual.
+        """
         if self._preset is not None:
             args = self._preset[0] + args
             kwargs = {**self._preset[1], **kwargs}
         names = self._names
         if names is None:
             return {"args": list(args), "kwargs": kwargs}
-        named: Dict[str, Any] = Snapshot(zip(names, args))
+        named = kind(zip(names, args))
         if kwargs:
             named.update(kwargs)
         if len(named) < len(args) + len(kwargs):  # too many, or two of one name

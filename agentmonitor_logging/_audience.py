@@ -1,14 +1,26 @@
-"""Whether anybody would hear a record of a logger: asked before every watched call.
+"""Who would hear a record of a logger: asked with every watched call.
 
 Where nobody would, the call costs next to nothing: the logger's level is in its cache,
 and where the handlers are disabled, one look at each logger on the way to the root
-tells whether they are still the same ones.
+tells whether they are still the same ones. And where a queue handler of ours is the
+only one, nobody else would see the record, so that none need be made.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
+import weakref
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Union,
+)
 
 from . import _diagnostics
 
@@ -18,15 +30,22 @@ AnyLogger = Union[logging.Logger, "logging.LoggerAdapter[Any]"]
 _MAX_KNOWN = 1_024
 _Logger = logging.Logger
 _CALL_HANDLERS = _Logger.callHandlers
+_HANDLE = _Logger.handle
 _USUAL = {
     name: getattr(_Logger, name)
-    for name in ("isEnabledFor", "getEffectiveLevel", "handle", "callHandlers")
+    for name in (
+        *("isEnabledFor", "getEffectiveLevel", "handle", "filter", "callHandlers"),
+    )
 }
+_WAYS = frozenset((*_USUAL, "makeRecord"))
 _IS_AS_WRITTEN = all(
     method.__code__.co_filename == logging.getLevelName.__code__.co_filename
     for method in _USUAL.values()
 )
 """Whether nobody had patched those before we came."""
+
+_LOOK_AGAIN = 256
+"""Calls after which is looked again whether a queue handler is the only one."""
 
 _known: Dict[Any, Audience] = {}
 _any_disabled = False
@@ -39,8 +58,36 @@ class _Stop(NamedTuple):
     """
 
     logger: Any
-    handlers: List[Any]
+    handlers: Any
     parent: Any
+
+
+class Feed(Protocol):
+    """A queue handler that takes attributes in place of the record that has them."""
+
+    def takes_fields(self, level: int) -> bool:
+        """Tell whether it takes those of a record of *level*, as things stand."""
+
+    def put_fields(self, fields: Dict[str, Any]) -> None:
+        """Queue *fields*, which `make_private` has nothing to do with any more."""
+
+
+class _Only:
+    """Be equal to a list of one handler, without keeping that alive."""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = weakref.ref(handler)
+
+    def __eq__(self, handlers: object) -> bool:
+        return (
+            isinstance(handlers, list)
+            and len(handlers) == 1
+            and handlers[0] is self._handler()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class _Nobody:
@@ -59,12 +106,15 @@ class Audience:
     A name is looked up at the first question: configuring may come after import.
     `hears(level)` never raises and answers True where a record of that level would be
     heard, False where not, and None where none of any level would: all handlers on the
-    way are disabled ones of ours. It is another method after the first answer.
+    way are disabled ones of ours. `feed(level)` returns the queue handler that takes
+    the attributes in place of the record, None where anybody else could see that. Both
+    are other methods after the first answer.
     """
 
-    __slots__ = ("_logger", "hears")
+    __slots__ = ("_asked", "_logger", "feed", "hears")
 
     hears: Callable[[int], Optional[bool]]
+    feed: Callable[[int], Optional[Feed]]
 
     def __init__(self, logger: Union[AnyLogger, str]) -> None:
         self._logger = logger
@@ -81,6 +131,8 @@ class Audience:
     def look_anew(self) -> None:
         """Forget who listens, as others may do so now."""
         self.hears = self._hears_at_first
+        self._asked = 0
+        self.feed = self._feed_at_first
 
     def _hears_at_first(self, level: int) -> Optional[bool]:
         try:
@@ -100,27 +152,62 @@ class Audience:
         if _any_disabled and is_usual:
             way = list(_way_of(bare))
             if _is_all_disabled(way):
-                self.hears = _hears_if_changed(way, self._hears_at_first)
+                self.hears = _while_unchanged(way, _nobody, self._hears_at_first)
                 return None
         if is_usual and bare is logger:
             # What can fail in it is the application's own recursion, and nothing else.
             self.hears = bare.isEnabledFor
         return bool(logger.isEnabledFor(level))
 
+    def _feed_at_first(self, level: int) -> Optional[Feed]:
+        asked, self._asked = self._asked, self._asked + 1
+        if asked % _LOOK_AGAIN:
+            return None
+        try:
+            feed = self._feed_of(self.logger)
+        except Exception:  # a class of somebody's own
+            return None
+        if feed is None:
+            return None
+        self.feed = feed
+        return feed(level)
 
-def _hears_if_changed(
-    way: List[_Stop], otherwise: Callable[[int], Optional[bool]]
-) -> Callable[[int], Optional[bool]]:
-    """Return what answers for a logger that nobody heard: whether that is still so.
+    def _feed_of(self, logger: Any) -> Optional[Callable[[int], Optional[Feed]]]:
+        """Return what tells the only handler there is, as long as that is so."""
+        if not _is_usual(type(logger)) or logger.name == _diagnostics.LOGGER_NAME:
+            return None
+        if not _WAYS.isdisjoint(vars(logger)):
+            return None
+        way = list(_way_of(logger))
+        handlers = [handler for stop in way for handler in stop.handlers]
+        if len(handlers) != 1 or not hasattr(type(handlers[0]), "put_fields"):
+            return None
+        feeds = _feeds(logger, handlers[0])
+        only = _Only(handlers[0])
+        way = [stop._replace(handlers=only) if stop.handlers else stop for stop in way]
+        return _while_unchanged(way, feeds, self._feed_anew)
+
+    def _feed_anew(self, level: int) -> Optional[Feed]:
+        self._asked = 0
+        self.feed = self._feed_at_first
+        return self.feed(level)
+
+
+def _while_unchanged(
+    way: List[_Stop],
+    then: Callable[[int], Any],
+    otherwise: Callable[[int], Any],
+) -> Callable[[int], Any]:
+    """Return what answers as *then* while *way* is as it was, and else as *otherwise*.
 
     The first two stops, more than which there seldom are, stand here by themselves: a
-    loop over them takes twice as long, and this is all that such a call costs.
+    loop over them takes twice as long, and a call that nobody hears costs little else.
     """
     (one, ones, after_one), (two, twos, after_two), *rest = (*way, _NOWHERE)[
         : max(2, len(way))
     ]
 
-    def hears(level: int) -> Optional[bool]:
+    def answer(level: int) -> Any:
         if (
             one.handlers == ones
             and (one.parent if one.propagate else None) is after_one
@@ -129,10 +216,34 @@ def _hears_if_changed(
             and _Logger.callHandlers is _CALL_HANDLERS
             and not (rest and any(map(_has_changed, rest)))
         ):
-            return None
+            return then(level)
         return otherwise(level)
 
-    return hears
+    return answer
+
+
+def _nobody(level: int) -> None:
+    """Answer that a record of *level* would not be heard."""
+
+
+def _feeds(logger: Any, handler: Any) -> Callable[[int], Optional[Feed]]:
+    """Return what tells whether *handler* takes attributes of records of *logger*."""
+    known, own = weakref.ref(handler), len(vars(logger))
+
+    def feeds(level: int) -> Optional[Feed]:
+        found: Any = known()
+        if (
+            found is not None
+            and not logger.filters
+            and not logger.disabled
+            and len(vars(logger)) == own  # nobody put in a way of his own
+            and _Logger.handle is _HANDLE
+            and found.takes_fields(level)
+        ):
+            return found  # type: ignore[no-any-return]
+        return None
+
+    return feeds
 
 
 def _has_changed(stop: _Stop) -> bool:

@@ -18,17 +18,20 @@ from typing import (
     Optional,
     Tuple,
     TypeVar,
+    Union,
 )
 
 from agentmonitor_logging._arguments import Arguments, code_of
 from agentmonitor_logging._audience import AnyLogger
 from agentmonitor_logging._capture import (
     FRAMES_NEEDED,
+    PrivateInput,
     Producer,
     Step,
     as_object,
     begins_safely,
     copied,
+    copied_for_us,
     never_raises,
     report_swallowed,
 )
@@ -85,7 +88,10 @@ class Calls:
         """Return the watcher of a call that somebody would hear of, if all is well."""
         try:  # what `begins_safely` does, at half the price
             isinstance(None, FRAMES_NEEDED)
-            return Call(self, self.input_of(args, kwargs))
+            if not (self._producer.is_fed and self._has_input):
+                return Call(self, self.input_of(args, kwargs))
+            named = self._arguments.by_name(args, kwargs, dict)
+            return Call(self, copied_for_us(named))
         except RecursionError:
             raise
         except Exception as error:  # the boundary to the application
@@ -124,6 +130,21 @@ class Calls:
         if not self._has_input:
             return None
         return copied(self._arguments.by_name(args, kwargs))
+
+    def log_success(
+        self, step: Step, input_data: Union[Snapshot, PrivateInput, None], result: Any
+    ) -> None:
+        """Log the event of a call that returned *result*."""
+        if not isinstance(input_data, PrivateInput):
+            output = as_object(result) if self.has_output else None
+            self.log(step, input_data, output)
+            return
+        fields = step.fields()
+        fields["event_type"] = self._event_type
+        fields["input_data"] = input_data
+        fields["output_data"] = as_object(result, dict) if self.has_output else None
+        fields["metadata"] = self._metadata.copy()
+        self._producer.log_private_success(fields)
 
     def log(
         self,
@@ -167,10 +188,7 @@ class Call(Step):
         """Log the event of a call that returned *result*."""
         try:  # what `never_raises` does, at half the price
             self.end()
-            calls = self._calls
-            calls.log(
-                self, self._input, as_object(result) if calls.has_output else None
-            )
+            self._calls.log_success(self, self._input, result)
         except Exception as error:  # the boundary to the application
             report_swallowed(error, "Call.succeeded")
 
@@ -178,4 +196,7 @@ class Call(Step):
     def failed(self, error: BaseException) -> None:
         """Log the event of a call that raised *error*."""
         self.end()
-        self._calls.log(self, self._input, None, error)
+        given = self._input
+        if type(given) is PrivateInput:
+            given = given.public()
+        self._calls.log(self, given, None, error)

@@ -16,16 +16,29 @@ from typing import (
     Callable,
     Dict,
     Mapping,
+    NamedTuple,
     Optional,
     Tuple,
+    Type,
     TypeVar,
     Union,
 )
 
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import AnyLogger, audience_of
+from agentmonitor_logging._packing import FEW, PACKED, pack, unpacked
 from agentmonitor_logging._raised import ErrorText
-from agentmonitor_logging._snapshot import MAX_TEXT, Snapshot, are_plain, snapshot
+from agentmonitor_logging._snapshot import (
+    MAX_NODES,
+    MAX_TEXT,
+    STANDARD,
+    Copier,
+    Snapshot,
+    are_plain,
+    flat_copy,
+    make_private,
+    snapshot,
+)
 from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import (
     Binding,
@@ -113,23 +126,76 @@ def copied(fields: Dict[str, Any]) -> Snapshot:
     return Snapshot(copy)
 
 
-def as_object(value: Any) -> Any:
+class PrivateInput(NamedTuple):
+    """A copy of input that nobody else is to see: a plain dict, perhaps packed."""
+
+    copy: Dict[str, Any]
+    is_packed: bool
+
+    def public(self) -> Snapshot:
+        """Return it as `copied` would have made it."""
+        return Snapshot(unpacked(self.copy) if self.is_packed else self.copy)
+
+
+def copied_for_us(fields: Dict[str, Any]) -> PrivateInput:
+    """Copy *fields*, as `copied` does, at the least expense.
+
+    Plain dicts of texts and numbers, and what is packed, are nothing that the garbage
+    collector looks at while they are queued.
+    """
+    if are_plain(fields.values()):
+        return PrivateInput(fields, is_packed=False)
+    copy: Any = _with_packed_histories(fields)
+    if copy is not None:
+        return PrivateInput(copy, is_packed=True)
+    copier = Copier(packs=True)
+    copy = copier.field(fields)
+    if type(copy) is not dict:  # one of them cannot be copied beside the others
+        copy = {name: snapshot(value) for name, value in fields.items()}
+        return PrivateInput(copy, is_packed=False)
+    return PrivateInput(copy, copier.has_packed)
+
+
+def _with_packed_histories(fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """Copy *fields* if some are chat histories and all others plain; mostly it is so.
+
+    A `Copier` would do the same, and takes as long again to find out what there is.
+    """
+    copy, left = {}, MAX_NODES
+    for name, value in fields.items():
+        if type(value) is list:
+            messages = value[:]
+            packed = pack(messages, left) if FEW < len(messages) < left else None
+            if packed is None:
+                return None
+            left -= len(packed[-1]) + len(messages)
+            copy[name] = packed
+        elif are_plain((value,)):
+            copy[name] = value
+        else:
+            return None
+    return copy if left > 0 else None
+
+
+def as_object(value: Any, shape: Type[Dict[str, Any]] = Snapshot) -> Any:
     """Copy *value* in the shape of the wire: {"value": ...}, {"items": [...]}.
 
-    Objects of other people's types stay references; what they become is decided
-    where they are converted.
+    It is a *shape*, but objects of other people's types stay references; what they
+    become is decided where they are converted.
     """
     if type(value) is str and len(value) <= MAX_TEXT:
-        return Snapshot(value=value)
-    copy = snapshot(value)
+        return shape(value=value)
+    copy: Any = flat_copy(value) if type(value) is dict else None
+    if copy is None:
+        copy = snapshot(value)
     kind: Any = type(copy)
     # No look into a set: the class of a class may forbid it.
     if kind is dict:
-        return Snapshot(copy)
+        return copy if shape is dict else shape(copy)
     if kind is str or kind is int or kind is float or kind is bool or kind is bytes:
-        return Snapshot(value=copy)
+        return shape(value=copy)
     if kind is list or kind is tuple or kind is set or kind is frozenset:
-        return Snapshot(items=list(copy))
+        return shape(items=list(copy))
     return copy
 
 
@@ -190,7 +256,9 @@ class Producer:
     that of a success; an error has at least ERROR.
     """
 
-    __slots__ = ("_source", "_success", "audience", "error_level", "level", "name")
+    __slots__ = (
+        *("_source", "_success", "audience", "error_level", "is_fed", "level", "name"),
+    )
 
     def __init__(
         self, logger: Union[AnyLogger, str], level: int, name: str, source: Source
@@ -201,10 +269,20 @@ class Producer:
         self.level = level
         self.error_level = max(level, logging.ERROR)
         self.name = name
+        self.is_fed = False
+        """Whether the last success needed no record; the next will hardly either."""
 
     def log_success(self, fields: Dict[str, Any]) -> None:
         """Log *fields* as a success."""
         fields["status"] = "success"
+        feed = self.audience.feed(self.level)
+        self.is_fed = feed is not None
+        if feed is not None:
+            attributes = self._attributes(fields)
+            if attributes is not None:
+                make_private(attributes, STANDARD)
+                feed.put_fields(attributes)
+                return
         logger = self.audience.logger
         args = (self.name, fields["latency_ms"])
         if isinstance(logger, logging.Logger):
@@ -213,6 +291,35 @@ class Producer:
             logger.handle(record)
         else:
             self._log(self._success, args, fields)
+
+    def log_private_success(self, fields: Dict[str, Any]) -> None:
+        """Log *fields* as a success; their input is a `PrivateInput`."""
+        given: PrivateInput = fields["input_data"]
+        feed = self.audience.feed(self.level)
+        if feed is not None:
+            fields["status"] = "success"
+            attributes = self._attributes(fields)
+            if attributes is not None:
+                attributes["input_data"] = given.copy
+                if given.is_packed:
+                    attributes[PACKED] = True
+                feed.put_fields(attributes)
+                return
+        # Somebody else has come to hear it meanwhile.
+        fields["input_data"] = given.public()
+        for name in ("output_data", "metadata"):
+            if type(fields[name]) is dict:
+                fields[name] = Snapshot(fields[name])
+        self.log_success(fields)
+
+    def _attributes(self, fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Return what the record of a success would hold, if it can be known."""
+        logger: Any = self.audience.logger
+        args = (self.name, fields["latency_ms"])
+        attributes = self._success.attributes(logger, args)
+        if attributes is not None:
+            attributes.update(fields)
+        return attributes
 
     def log_error(
         self,

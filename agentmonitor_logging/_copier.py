@@ -27,10 +27,12 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Optional,
     Set,
     Tuple,
 )
 
+from ._packing import FEW, MAX_TEXT, pack
 from ._raised import ErrorText, shortened
 
 MAX_DEPTH = 32
@@ -49,11 +51,6 @@ _FLAT_NODES = 3
 _FEWEST_NODES = 100
 """Items copied of each field, whatever the fields before it took."""
 
-MAX_TEXT = 1_048_576
-"""Characters kept of one string, or bytes of one buffer that cannot change. What is
-longer never leaves the process, and would stay in memory for as long as it is queued;
-what is not is shared."""
-
 _MAX_CUT = 4 * MAX_TEXT
 """Characters copied of the longer ones of a record; then only beginnings are."""
 
@@ -62,7 +59,8 @@ _CHARS_PER_NODE = 2_048
 _BYTES_PER_NODE = 64
 
 _LITTLE = 16
-"""Entries of a dict that is copied before its size is charged."""
+"""Entries of a dict that is copied before its size is charged; up to so many messages
+are copied one by one."""
 
 MAX_BYTES = 262_144
 """Bytes copied of a mutable buffer; more is only named."""
@@ -112,6 +110,14 @@ def snapshot(value: Any) -> Any:
     return Copier().field(value)
 
 
+def flat_copy(value: Dict[Any, Any]) -> Optional[Dict[Any, Any]]:
+    """Copy a dict of few entries if that is all there is to copy, at little expense."""
+    if len(value) > _LITTLE:
+        return None
+    copy = value.copy()
+    return copy if are_plain(copy.values()) else None
+
+
 def are_plain(values: Iterable[Any]) -> bool:
     """Tell whether nobody can change any of *values*, and none is to be cut."""
     try:
@@ -133,11 +139,16 @@ def has_long(values: Iterable[Any]) -> bool:
 
 
 class Copier:
-    """Copy the values of one record; *left* is the number of nodes it may take."""
+    """Copy the values of one record; *left* is the number of nodes it may take.
 
-    __slots__ = ("chars", "foreign", "left", "path")
+    Where it *packs*, chat histories come out packed: for who unpacks the copy.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("chars", "foreign", "has_packed", "left", "packs", "path")
+
+    def __init__(self, *, packs: bool = False) -> None:
+        self.packs = packs
+        self.has_packed = False
         self.left = MAX_NODES
         self.chars = _MAX_CUT
         self.path: Set[int] = set()
@@ -222,6 +233,12 @@ class Copier:
     def _list(self, value: List[Any], depth: int) -> Any:
         copy = list.__getitem__(value, slice(self.left))
         length = list.__len__(value)
+        if self.packs and FEW < len(copy) == length and depth > 0:
+            packed = pack(copy, self.left - length)
+            if packed is not None:
+                self.left -= len(packed[-1]) + length
+                self.has_packed = True
+                return packed
         if _LITTLE < len(copy) == length and _DICTS.issuperset(map(type, copy)):
             # A chat history: no bytecode of ours per message.
             nodes = sum(map(len, copy)) + length
@@ -273,7 +290,11 @@ class Copier:
 
     def _tuple(self, value: Tuple[Any, ...], depth: int) -> Any:
         first = list(tuple.__getitem__(value, slice(self.left)))
-        copy = self._items(value, first, tuple.__len__(value), depth)
+        packs, self.packs = self.packs, False  # who unpacks looks into no tuple
+        try:
+            copy = self._items(value, first, tuple.__len__(value), depth)
+        finally:
+            self.packs = packs
         if type(copy) is not list:
             return copy
         named = hasattr(type(value), "_fields") and len(copy) == tuple.__len__(value)

@@ -223,6 +223,33 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self._begin()
         return True
 
+    def takes_fields(self, level: int) -> bool:
+        """Tell whether `put_fields` does all that `handle` would with a record.
+
+        It is of *level*, and made by us of what nobody else can change.
+        """
+        return (
+            self._is_direct
+            and level >= self.level
+            and not self.filters
+            and self.formatter is None
+            and not _naming.is_shared
+            and get_ident() not in own_work_of
+        )
+
+    def put_fields(self, fields: Dict[str, Any]) -> None:
+        """Queue the attributes of a record that nobody else will see; never wait.
+
+        They are private already, and `make_private` has had its say about them.
+        """
+        fields[ACCEPTED_BY] = self._accepted_by
+        try:
+            self._records.put_nowait(fields)
+        except queue.Full:
+            self._lose_to_full_queue()
+        if self._listener._thread is None:
+            self._begin()
+
     def _handle_by_steps(self, record: logging.LogRecord) -> Any:
         if self.is_disabled or is_our_own(record):
             return False
@@ -406,7 +433,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             drain(deadline)
 
 
-_STEPS = ("emit", "prepare", "enqueue", "filter", "format")
+_STEPS = ("handle", "emit", "prepare", "enqueue", "filter", "format")
 
 
 def _is_unchanged(handler: logging.Handler, listener: Any) -> bool:

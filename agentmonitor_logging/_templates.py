@@ -54,12 +54,25 @@ class RecordTemplate:
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
     ) -> logging.LogRecord:
         """Return a record that is like one of `Logger.makeRecord`."""
+        attributes = self.attributes(logger, args) if exc_info is None else None
+        if attributes is None:
+            return self._made(logger, args, exc_info)
+        record: logging.LogRecord = _new(logging.LogRecord)
+        record.__dict__ = attributes
+        return record
+
+    def attributes(
+        self, logger: logging.Logger, args: Tuple[Any, ...]
+    ) -> Optional[Dict[str, Any]]:
+        """Return the attributes of such a record.
+
+        None where the application makes its records in a way of its own.
+        """
         if (
-            exc_info is not None
-            or logging.getLogRecordFactory() is not logging.LogRecord
+            logging.getLogRecordFactory() is not logging.LogRecord
             or type(logger).makeRecord is not _MAKE_RECORD
         ):
-            return self._made(logger, args, exc_info)
+            return None
         constant = self._constant
         if (
             constant is None
@@ -81,9 +94,7 @@ class RecordTemplate:
             attributes["process"] = constant.process
         if _HAS_TASK_NAMES or "multiprocessing" in sys.modules:
             _add_names(attributes)
-        record: logging.LogRecord = _new(logging.LogRecord)
-        record.__dict__ = attributes
-        return record
+        return attributes
 
     def _made(
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None

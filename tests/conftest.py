@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -143,6 +144,13 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 def server(serve: Callable[..., ScriptedServer]) -> ScriptedServer:
     """Return a server that accepts everything."""
     return serve()
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next handler be the only one, whatever other tests have left behind."""
+    monkeypatch.setattr("agentmonitor_logging._naming._namers", weakref.WeakSet())
+    monkeypatch.setattr("agentmonitor_logging._naming.is_shared", False)
 
 
 @pytest.fixture

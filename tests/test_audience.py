@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
@@ -266,3 +266,131 @@ def test_an_error_below_the_level_is_told_with_its_latency() -> None:
     assert {"number": 7} == record.input_data
     assert record.latency_ms >= 0
     assert abs(record.timestamp - record.created) < 5
+
+
+# -- whether a queue handler of ours is all there is -------------------------------------
+
+
+@pytest.fixture
+def handler(alone: None) -> Iterator[AgentMonitorQueueHandler]:
+    made = AgentMonitorQueueHandler(api_key=KEY, agent_id="bot")
+    log.addHandler(made)
+    yield made
+    made.close()
+
+
+def test_the_only_handler_is_found_wherever_it_stands(
+    handler: AgentMonitorQueueHandler,
+) -> None:
+    """On the logger, or above it as far as records propagate."""
+    assert audience_of(log).feed(logging.INFO) is handler
+    log.removeHandler(handler)
+    top.addHandler(handler)
+    assert audience_of(log).feed(logging.INFO) is None
+    log.propagate = True
+    audience_of(log).look_anew()
+    assert audience_of(log).feed(logging.INFO) is handler
+    assert audience_of(logging.LoggerAdapter(log, {})).feed(logging.INFO) is None
+
+
+def test_without_a_handler_there_is_no_feed() -> None:
+    """Logging's last resort wants a record."""
+    assert audience_of(log).feed(logging.INFO) is None
+
+
+class Filtering(logging.Logger):
+    """A logger that lets pass what it likes."""
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        return False
+
+
+def in_a_way_of_its_own(*args: Any) -> None:
+    raise AssertionError(args)
+
+
+INTRUSIONS: Dict[str, Callable[[AgentMonitorQueueHandler, Any], Any]] = {
+    "another handler": lambda h, m: log.addHandler(logging.NullHandler()),
+    "one above": lambda h, m: (
+        top.addHandler(logging.NullHandler()),
+        setattr(log, "propagate", True),
+    ),
+    "a filter": lambda h, m: log.addFilter(lambda record: True),
+    "a filter of the handler": lambda h, m: h.addFilter(lambda record: True),
+    "a formatter": lambda h, m: h.setFormatter(logging.Formatter("%(message)s")),
+    "a level": lambda h, m: h.setLevel(logging.ERROR),
+    "a logger switched off": lambda h, m: setattr(log, "disabled", True),
+    "no handler": lambda h, m: log.removeHandler(h),
+    "a patched logger": lambda h, m: m.setattr(
+        log, "handle", in_a_way_of_its_own, raising=False
+    ),
+    "a patched handler": lambda h, m: setattr(h, "handle", in_a_way_of_its_own),
+    "a patched class": lambda h, m: m.setattr(
+        logging.Logger, "callHandlers", in_a_way_of_its_own
+    ),
+    "another patched method": lambda h, m: m.setattr(
+        logging.Logger, "handle", in_a_way_of_its_own
+    ),
+    "a second queue handler": lambda h, m: disabled(),
+}
+
+
+@pytest.mark.parametrize("intrude", INTRUSIONS.values(), ids=INTRUSIONS)
+def test_whoever_comes_to_see_records_gets_them(
+    handler: AgentMonitorQueueHandler,
+    monkeypatch: pytest.MonkeyPatch,
+    intrude: Callable[[AgentMonitorQueueHandler, Any], Any],
+) -> None:
+    """From the next call on, whatever way it is done, and for as long as it lasts."""
+    audience = audience_of(log)
+    assert audience.feed(logging.INFO) is handler
+    other = intrude(handler, monkeypatch)
+    try:
+        assert audience.feed(logging.INFO) is None
+        audience.look_anew()
+        assert audience.feed(logging.INFO) is None
+    finally:
+        log.filters.clear()
+        log.disabled = False
+    del other
+
+
+def test_a_logger_with_a_filter_of_its_class_is_no_feed(
+    handler: AgentMonitorQueueHandler,
+) -> None:
+    """A subclass decides for itself what passes."""
+    own = Filtering("own")
+    own.addHandler(handler)
+
+    assert audience_of(own).feed(logging.INFO) is None
+
+
+def test_it_is_looked_again_now_and_then(handler: AgentMonitorQueueHandler) -> None:
+    """When the others are gone, no record is made any more, some calls later."""
+    other = logging.NullHandler()
+    log.addHandler(other)
+    audience = audience_of(log)
+    assert audience.feed(logging.INFO) is None
+    log.removeHandler(other)
+    answers = [audience.feed(logging.INFO) for _ in range(600)]
+
+    assert answers[0] is None
+    assert answers[-1] is handler
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_queue_handler_is_not_kept_alive(
+    collect_garbage: Callable[[], None],
+) -> None:
+    """Knowing it does not keep it, nor its threads."""
+    handler = AgentMonitorQueueHandler(api_key=KEY, agent_id="bot")
+    gone = weakref.ref(handler)
+    log.addHandler(handler)
+    assert audience_of(log).feed(logging.INFO) is handler
+    log.removeHandler(handler)
+    handler.close()
+    del handler
+    collect_garbage()
+
+    assert gone() is None
+    assert audience_of(log).feed(logging.INFO) is None

@@ -1,0 +1,99 @@
+"""Chat histories in two tuples, for as long as they are queued.
+
+A copy of twenty messages is twenty dicts to be allocated and filled while the caller
+waits, and to be looked at by the garbage collector again and again for as long as they
+wait. A tuple of texts is one object, of which the collector lets go when it first
+sees it. Only who takes records out of our own queue ever meets what is packed.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import Any, Dict, List, Optional, Tuple
+
+PACKED = "_agent_packed"
+"""The attribute that says of a queued record that its input holds what is packed."""
+
+FEW = 3
+"""Up to so many messages are not worth it."""
+
+MAX_TEXT = 1_048_576
+"""Characters kept of one string, or bytes of one buffer that cannot change. What is
+longer never leaves the process, and would stay in memory for as long as it is queued;
+what is not is shared."""
+
+_DICTS = frozenset((dict,))
+_TEXTS = frozenset((str,))
+
+_MARK = object()
+"""The first item of what is packed; nobody else has it."""
+
+Packed = Tuple[Any, ...]
+
+
+def pack(messages: List[Any], most: int) -> Optional[Packed]:
+    """Return *messages*, a list of our own, in few objects, if they are worth it.
+
+    They are if all are dicts that hold texts alone, at most *most* values in all and
+    as many characters as one text may have. The values are the last item. None also
+    where another thread changes a message meanwhile.
+    """
+    try:
+        return _packed(messages, most)
+    except Exception:  # keys, and the classes of values, may be anything
+        return None
+
+
+def _packed(messages: List[Any], most: int) -> Optional[Packed]:
+    if not _DICTS.issuperset(map(type, messages)):
+        return None
+    sizes = tuple(map(len, messages))
+    total = sum(sizes)
+    if total > most:
+        return None
+    keys = tuple(chain.from_iterable(messages))
+    values = tuple(chain.from_iterable(map(dict.values, messages)))
+    if not (len(keys) == len(values) == total and _are_short_texts(values)):
+        return None
+    first = keys[: sizes[0]]
+    are_alike = first and keys == first * len(messages)
+    return (_MARK, first, None, values) if are_alike else (_MARK, keys, sizes, values)
+
+
+def _are_short_texts(values: Packed) -> bool:
+    return _TEXTS.issuperset(map(type, values)) and len("".join(values)) <= MAX_TEXT
+
+
+def unpack_input(fields: Dict[str, Any]) -> None:
+    """Make dicts again of what is packed in the input of *fields*, if anything is."""
+    if fields.pop(PACKED, None):
+        fields["input_data"] = unpacked(fields["input_data"])
+
+
+def unpacked(tree: Any) -> Any:
+    """Return *tree* with dicts again in place of what is packed.
+
+    Dicts and lists of it are changed; anything else holds nothing that is packed.
+    """
+    kind = type(tree)
+    if kind is tuple and tree and tree[0] is _MARK:
+        return _messages(tree)
+    if kind is dict:
+        for key, item in tree.items():
+            tree[key] = unpacked(item)
+    elif kind is list:
+        tree[:] = map(unpacked, tree)
+    return tree
+
+
+def _messages(packed: Packed) -> List[Dict[Any, Any]]:
+    _, keys, sizes, values = packed
+    if sizes is not None:
+        names, items = iter(keys), iter(values)
+        return [dict(zip(islice(names, size), items)) for size in sizes]
+    if len(keys) == 2:  # a role and a content, nearly always
+        one, other = keys
+        pairs = zip(values[::2], values[1::2])
+        return [{one: first, other: second} for first, second in pairs]
+    items = iter(values)
+    return [dict(zip(keys, row)) for row in zip(*[items] * len(keys))]

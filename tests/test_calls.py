@@ -1,0 +1,262 @@
+"""The short way of a watched call: no record where nobody else would see one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+
+from agentmonitor_logging import (
+    AgentMonitorQueueHandler,
+    agent_context,
+    agent_event,
+    log_agent_call,
+)
+from agentmonitor_logging._audience import audience_of
+from agentmonitor_logging._snapshot import Snapshot
+from capturing import Records
+from conftest import KEY
+from oddities import Card
+from servers import DEADLINE, ScriptedServer
+
+log = logging.Logger("calls")
+"""Known to nobody: pytest hangs a handler of its own on the root."""
+
+HISTORY = [{"role": "user", "content": f"message {number}"} for number in range(20)]
+IDS = ("event_id", "trace_id", "span_id", "parent_span_id")
+
+
+@pytest.fixture
+def handler(server: ScriptedServer, alone: None) -> Iterator[AgentMonitorQueueHandler]:
+    made = AgentMonitorQueueHandler(
+        api_key=KEY, agent_id="bot", api_url=server.url, flush_interval=0.1
+    )
+    log.setLevel(logging.INFO)
+    log.addHandler(made)
+    audience_of(log).look_anew()
+    yield made
+    log.handlers.clear()
+    log.filters.clear()
+    made.close()
+
+
+@log_agent_call(logger=log)
+def answer(*args: Any, **kwargs: Any) -> Any:
+    return kwargs.get("result", "done")
+
+
+@log_agent_call(logger=log, event_type="step", metadata={"a": {"b": [1]}})
+def outer(messages: List[Dict[str, Any]]) -> Any:
+    messages[0]["content"] = "changed by the call"
+    return answer(messages, n=1)
+
+
+@log_agent_call(logger=log, capture_input=False)
+def secretive(password: str) -> str:
+    return "ok"
+
+
+@log_agent_call(logger=log, capture_output=False)
+def silent(value: Any) -> Any:
+    return value
+
+
+@log_agent_call(logger=log)
+def failing(messages: Any) -> None:
+    raise ValueError("no")
+
+
+@log_agent_call(logger=log)
+def counting(limit: int) -> Iterator[int]:
+    yield from range(limit)
+
+
+@log_agent_call(logger=log)
+async def waiting(messages: Any) -> Any:
+    await asyncio.sleep(0)
+    return {"rows": messages}
+
+
+class Desk:
+    @log_agent_call(logger=log)
+    def ask(self, question: str, *, history: Any = ()) -> str:
+        return question.upper()
+
+
+def a_block() -> None:
+    with agent_event("block", {"rows": HISTORY}, logger=log, tool="x") as event:
+        event.set_output([{"n": n} for n in range(9)])
+        event.set_cost(0.5)
+
+
+def in_a_context() -> None:
+    with agent_context(session_id="s-1", agent_id="other", tenant=["north"]):
+        answer(1)
+
+
+def with_an_error() -> None:
+    with pytest.raises(ValueError, match="no"):
+        failing(HISTORY)
+
+
+DOINGS: Dict[str, Callable[[], Any]] = {
+    "nothing": lambda: answer(),
+    "a text": lambda: answer("hello", result="x" * 2_000),
+    "a history": lambda: answer(HISTORY),
+    "a history in an object": lambda: answer(request={"messages": HISTORY, "n": [1]}),
+    "rows of many shapes": lambda: answer(
+        rows=[{"a": 1}, {"b": 2, "a": 3}, {}, {}, {}]
+    ),
+    "a history in a tuple": lambda: answer((HISTORY, 1)),
+    "objects": lambda: answer(Card("x"), result=Card("y")),
+    "unusual numbers": lambda: answer(float("nan"), result=2**70),
+    "a result in pieces": lambda: answer(result=[{"id": n} for n in range(30)]),
+    "a set": lambda: answer({1}, result={2}),
+    "an exception as a value": lambda: answer(ValueError("x"), result=KeyError("y")),
+    "a secret": lambda: answer(api_key="k" * 30, messages=[{"token": "t"}] * 9),
+    "bytes": lambda: answer(b"abc", result=bytearray(b"abc")),
+    "much": lambda: answer([{"n": n} for n in range(20_000)]),
+    "a call in a call": lambda: outer([dict(message) for message in HISTORY]),
+    "no input": lambda: secretive("x"),
+    "no output": lambda: silent(HISTORY),
+    "an error": with_an_error,
+    "a stream": lambda: list(counting(3)),
+    "a coroutine": lambda: asyncio.run(waiting(HISTORY)),
+    "a method": lambda: Desk().ask("why", history=HISTORY),
+    "a block": a_block,
+    "a context": in_a_context,
+}
+
+
+def told(server: ScriptedServer, handler: AgentMonitorQueueHandler) -> Any:
+    """Return the events since the last time, without what differs in every run."""
+    assert handler.flush(DEADLINE)
+    events = list(server.stored)
+    del server.stored[:]
+    for event in events:
+        metadata = event["metadata"]
+        assert re.fullmatch("[0-9a-f]{32}", metadata["event_id"])
+        del event["timestamp"], event["latency_ms"]
+        metadata["message"] = re.sub(r"\d+ ms", "n ms", metadata["message"])
+        for name in ("traceback", *IDS):
+            metadata[name] = name in metadata
+    return events
+
+
+@pytest.mark.parametrize("do", DOINGS.values(), ids=DOINGS)
+def test_events_are_the_same_whoever_else_hears(
+    server: ScriptedServer, handler: AgentMonitorQueueHandler, do: Callable[[], Any]
+) -> None:
+    """With a handler beside ours there is a record, without there is none."""
+    assert audience_of(log).feed(logging.INFO) is handler
+    do()
+    alone = told(server, handler)
+    log.addHandler(logging.NullHandler())
+    assert audience_of(log).feed(logging.INFO) is None
+    do()
+
+    assert alone
+    assert alone == told(server, handler)
+
+
+def test_nobody_makes_a_record_that_nobody_sees(
+    server: ScriptedServer,
+    handler: AgentMonitorQueueHandler,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The logger is not asked to handle one, and the event arrives."""
+    handle = logging.Logger.handle
+    seen: List[Any] = []
+    assert audience_of(log).feed(logging.INFO) is handler
+    monkeypatch.setattr(handler, "_handle_by_steps", seen.append)
+    answer(HISTORY)
+
+    assert handler.flush(DEADLINE)
+    assert [] == seen
+    assert HISTORY == server.stored[0]["input_data"]["args"][0]
+    assert logging.Logger.handle is handle
+
+
+def test_who_comes_while_a_call_runs_sees_it_whole(
+    server: ScriptedServer, handler: AgentMonitorQueueHandler
+) -> None:
+    """What was packed when it began is a list of dicts in the record when it ends."""
+    records = Records()
+
+    @log_agent_call(logger=log)
+    def call(messages: Any) -> Any:
+        log.addHandler(records)
+        messages[0]["content"] = "later"
+        return {"a": [1]}
+
+    call([dict(message) for message in HISTORY])
+
+    record = records.one
+    assert {"messages": HISTORY} == record.input_data
+    assert {"a": [1]} == record.output_data
+    kinds = {type(record.input_data), type(record.output_data), type(record.metadata)}
+    assert {Snapshot} == kinds
+    assert "call ok" in record.getMessage()
+    assert handler.flush(DEADLINE)
+    assert {"messages": HISTORY} == server.stored[0]["input_data"]
+
+
+def test_a_filter_that_comes_while_a_call_runs_is_asked(
+    server: ScriptedServer, handler: AgentMonitorQueueHandler
+) -> None:
+    """It may say no, and it may change what it is shown."""
+
+    @log_agent_call(logger=log)
+    def call(messages: Any) -> Any:
+        log.addFilter(lambda record: bool(record.input_data["messages"][0].clear()))
+
+    call([dict(message) for message in HISTORY])
+
+    assert handler.flush(DEADLINE)
+    assert [] == server.stored
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_finds_the_queue_full_is_counted(server: ScriptedServer) -> None:
+    """As accepted and lost, as a record is."""
+    handler = AgentMonitorQueueHandler(
+        api_key=KEY, agent_id="bot", api_url=server.url, queue_size=1
+    )
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    audience_of(log).look_anew()
+    handler.listener._thread = object()  # nobody drains
+    try:
+        for _ in range(5):
+            answer()
+        stats = handler.stats()
+    finally:
+        handler.listener._thread = None
+        log.handlers.clear()
+    assert (5, 1, {"queue_full": 4}) == (stats.accepted, stats.pending, stats.lost)
+    assert handler.shutdown(DEADLINE)
+
+
+def test_a_record_factory_is_heeded(
+    server: ScriptedServer, handler: AgentMonitorQueueHandler
+) -> None:
+    """Whoever has records made in a way of his own gets them made."""
+    before = logging.getLogRecordFactory()
+
+    def tagged(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        record.request = "r-1"
+        return record
+
+    logging.setLogRecordFactory(tagged)
+    try:
+        answer(HISTORY)
+    finally:
+        logging.setLogRecordFactory(before)
+
+    assert handler.flush(DEADLINE)
+    assert "r-1" == server.stored[0]["metadata"]["request"]
+    assert HISTORY == server.stored[0]["input_data"]["args"][0]
