@@ -26,7 +26,7 @@ from typing import (
 
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import AnyLogger, audience_of
-from agentmonitor_logging._packing import FEW, PACKED, pack, unpacked
+from agentmonitor_logging._packing import CONSTANT, FEW, PACKED, pack, unpacked
 from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import (
     MAX_NODES,
@@ -298,12 +298,15 @@ class Producer:
         feed = self.audience.feed(self.level)
         if feed is not None:
             fields["status"] = "success"
-            attributes = self._attributes(fields)
-            if attributes is not None:
-                attributes["input_data"] = given.copy
+            logger: Any = self.audience.logger
+            parts = self._success.parts(logger, (self.name, fields["latency_ms"]))
+            if parts is not None:
+                fields["input_data"] = given.copy
                 if given.is_packed:
-                    attributes[PACKED] = True
-                feed.put_fields(attributes)
+                    fields[PACKED] = True
+                fields[CONSTANT] = parts.constant
+                fields.update(parts.own)
+                feed.put_fields(fields)
                 return
         # Somebody else has come to hear it meanwhile.
         fields["input_data"] = given.public()

@@ -15,7 +15,7 @@ from . import _diagnostics, _naming, _process
 from ._echo import ACCEPTED_BY, is_of_our_threads
 from ._handler import FOREVER, AgentMonitorHandler
 from ._ids import long_id
-from ._packing import unpack_input
+from ._packing import whole
 from ._passage import Passed
 from ._queue import ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, named
@@ -163,7 +163,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def prepare(self, record: Any) -> Any:
         """Make a record of what a queue handler of ours put in, if it is none yet."""
         if type(record) is dict:
-            unpack_input(record)
+            record = whole(record)
             return named(record, record.get(EVENT_ID) or long_id())
         return record
 
@@ -237,7 +237,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         target = self._only_target()
         events: List[PlainEvent] = []
         while target is not None and type(record) is dict:
-            unpack_input(record)
+            record = whole(record)
             event = target.plain_event_of(record, self.respect_handler_level)
             if event is None:
                 break

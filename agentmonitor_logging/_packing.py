@@ -11,8 +11,11 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import Any, Dict, List, Optional, Tuple
 
+CONSTANT = "_agent_constant"
+"""The attribute that holds those which a queued record has in common with others."""
+
 PACKED = "_agent_packed"
-"""The attribute that says of a queued record that its input holds what is packed."""
+"""The attribute that says of such a record that its input holds what is packed."""
 
 FEW = 3
 """Up to so many messages are not worth it."""
@@ -64,10 +67,14 @@ def _are_short_texts(values: Packed) -> bool:
     return _TEXTS.issuperset(map(type, values)) and len("".join(values)) <= MAX_TEXT
 
 
-def unpack_input(fields: Dict[str, Any]) -> None:
-    """Make dicts again of what is packed in the input of *fields*, if anything is."""
-    if fields.pop(PACKED, None):
-        fields["input_data"] = unpacked(fields["input_data"])
+def whole(fields: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a record's attributes as they are where nothing is packed."""
+    constant = fields.pop(CONSTANT, None)
+    if constant is not None:
+        fields = {**constant, **fields}
+        if fields.pop(PACKED, None):
+            fields["input_data"] = unpacked(fields["input_data"])
+    return fields
 
 
 def unpacked(tree: Any) -> Any:

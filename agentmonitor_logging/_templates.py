@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 from time import time
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from . import _ids
 
@@ -37,6 +37,13 @@ class _Constant(NamedTuple):
     attributes: Dict[str, Any]
     process: Optional[int]
     started: float
+
+
+class Attributes(NamedTuple):
+    """The attributes of a record: those of all of its kind, and its own."""
+
+    constant: Mapping[str, Any]
+    own: Dict[str, Any]
 
 
 class RecordTemplate:
@@ -64,7 +71,14 @@ class RecordTemplate:
     def attributes(
         self, logger: logging.Logger, args: Tuple[Any, ...]
     ) -> Optional[Dict[str, Any]]:
-        """Return the attributes of such a record.
+        """Return the attributes of such a record, or None, see `parts`."""
+        parts = self.parts(logger, args)
+        return None if parts is None else {**parts.constant, **parts.own}
+
+    def parts(
+        self, logger: logging.Logger, args: Tuple[Any, ...]
+    ) -> Optional[Attributes]:
+        """Return the attributes of such a record in two parts.
 
         None where the application makes its records in a way of its own.
         """
@@ -80,21 +94,22 @@ class RecordTemplate:
             or constant.forks != _ids.forks
         ):
             constant = self._constant = self._prepared(logger)
-        attributes = constant.attributes.copy()
         now = time()
-        attributes["levelname"] = logging.getLevelName(self._level)
-        attributes["args"] = args
-        attributes["created"] = now
-        attributes["msecs"] = int((now - int(now)) * 1000) + 0.0
-        attributes["relativeCreated"] = (now - constant.started) * 1000
+        own: Dict[str, Any] = {
+            "levelname": logging.getLevelName(self._level),
+            "args": args,
+            "created": now,
+            "msecs": int((now - int(now)) * 1000) + 0.0,
+            "relativeCreated": (now - constant.started) * 1000,
+        }
         if logging.logThreads:
-            attributes["thread"] = threading.get_ident()
-            attributes["threadName"] = threading.current_thread().name
+            own["thread"] = threading.get_ident()
+            own["threadName"] = threading.current_thread().name
         if logging.logProcesses:
-            attributes["process"] = constant.process
+            own["process"] = constant.process
         if _HAS_TASK_NAMES or "multiprocessing" in sys.modules:
-            _add_names(attributes)
-        return attributes
+            _add_names(own, has_task_name="taskName" in constant.attributes)
+        return Attributes(constant.attributes, own)
 
     def _made(
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
@@ -112,7 +127,7 @@ class RecordTemplate:
         return _Constant(logger, _ids.forks, attributes, process, started)
 
 
-def _add_names(attributes: Dict[str, Any]) -> None:
+def _add_names(attributes: Dict[str, Any], *, has_task_name: bool) -> None:
     """Add what others may have named meanwhile: the process, the task.
 
     Their modules may be half imported, and there may be no loop here, or no task.
@@ -125,7 +140,7 @@ def _add_names(attributes: Dict[str, Any]) -> None:
             attributes["processName"] = multiprocessing.current_process().name
         except Exception:
             attributes["processName"] = "MainProcess"
-    if "taskName" in attributes:
+    if has_task_name:
         attributes["taskName"] = None
         asyncio = sys.modules.get("asyncio")
         if asyncio is not None and logging.logAsyncioTasks:  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmonitor_logging._capture import PrivateInput, copied, copied_for_us
-from agentmonitor_logging._packing import PACKED, pack, unpack_input, unpacked
+from agentmonitor_logging._packing import CONSTANT, PACKED, pack, unpacked, whole
 from agentmonitor_logging._snapshot import MAX_NODES, MAX_TEXT, Snapshot
 
 HISTORY = [
@@ -112,15 +112,19 @@ def test_the_same_bounds_hold() -> None:
             assert copied_for_us(dict(fields)).public() == copied(dict(fields))
 
 
-def test_fields_are_unpacked_once() -> None:
-    """Only where they say that something is packed, and then no longer."""
+def test_attributes_are_whole_again() -> None:
+    """Those in common first, and dicts where something was packed."""
     private = packed(messages=HISTORY)
-    fields = {"input_data": private.copy, PACKED: True, "status": "success"}
-    unpack_input(fields)
-    assert fields == {"input_data": {"messages": HISTORY}, "status": "success"}
-    before = dict(fields)
-    unpack_input(fields)
-    assert before == fields
+    common = {"name": "x", "args": None, "levelno": 20}
+    own = {"args": (1,), "input_data": private.copy, CONSTANT: common, PACKED: True}
+    wanted = {
+        **{"name": "x", "args": (1,), "levelno": 20},
+        "input_data": {"messages": HISTORY},
+    }
+
+    assert list(wanted.items()) == list(whole(own).items())
+    assert {"name": "x", "args": None, "levelno": 20} == common
+    assert wanted is whole(wanted)
 
 
 class Hostile:
