@@ -31,13 +31,13 @@ _MAX_KNOWN = 1_024
 _Logger = logging.Logger
 _CALL_HANDLERS = _Logger.callHandlers
 _HANDLE = _Logger.handle
+_FILTER = _Logger.filter
 _USUAL = {
     name: getattr(_Logger, name)
     for name in (
         *("isEnabledFor", "getEffectiveLevel", "handle", "filter", "callHandlers"),
     )
 }
-_WAYS = frozenset((*_USUAL, "makeRecord"))
 _IS_AS_WRITTEN = all(
     method.__code__.co_filename == logging.getLevelName.__code__.co_filename
     for method in _USUAL.values()
@@ -68,8 +68,8 @@ class Feed(Protocol):
     def takes_fields(self, level: int) -> bool:
         """Tell whether it takes those of a record of *level*, as things stand."""
 
-    def put_fields(self, fields: Dict[str, Any]) -> None:
-        """Queue *fields*, which `make_private` has nothing to do with any more."""
+    def put_fields(self, fields: Dict[str, Any], *, are_private: bool) -> None:
+        """Queue *fields*; a copy of those that are not private."""
 
 
 class _Only:
@@ -176,8 +176,6 @@ class Audience:
         """Return what tells the only handler there is, as long as that is so."""
         if not _is_usual(type(logger)) or logger.name == _diagnostics.LOGGER_NAME:
             return None
-        if not _WAYS.isdisjoint(vars(logger)):
-            return None
         way = list(_way_of(logger))
         handlers = [handler for stop in way for handler in stop.handlers]
         if len(handlers) != 1 or not hasattr(type(handlers[0]), "put_fields"):
@@ -228,7 +226,7 @@ def _nobody(level: int) -> None:
 
 def _feeds(logger: Any, handler: Any) -> Callable[[int], Optional[Feed]]:
     """Return what tells whether *handler* takes attributes of records of *logger*."""
-    known, own = weakref.ref(handler), len(vars(logger))
+    known, kind, own = weakref.ref(handler), type(logger), vars(logger)
 
     def feeds(level: int) -> Optional[Feed]:
         found: Any = known()
@@ -236,8 +234,14 @@ def _feeds(logger: Any, handler: Any) -> Callable[[int], Optional[Feed]]:
             found is not None
             and not logger.filters
             and not logger.disabled
-            and len(vars(logger)) == own  # nobody put in a way of his own
-            and _Logger.handle is _HANDLE
+            and type(logger) is kind
+            and kind.handle is _HANDLE
+            and kind.callHandlers is _CALL_HANDLERS
+            and kind.filter is _FILTER
+            and "handle" not in own
+            and "callHandlers" not in own
+            and "filter" not in own
+            and "makeRecord" not in own
             and found.takes_fields(level)
         ):
             return found  # type: ignore[no-any-return]

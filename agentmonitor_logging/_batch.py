@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ._ids import long_id
+from ._numbers import Run
 
 REQUESTS_IN_DOUBT = 8
 """How many refusals in a row a batch may cost that follows one of which the server
@@ -80,20 +81,20 @@ class Isolation:
 class Batch:
     """Hold 1 to 100 encoded events; the key stays the same over all tries.
 
-    None of them is older than the event number *first* of its delivery.
+    *numbers* say when they came in.
     """
 
-    __slots__ = ("events", "first", "isolation", "key", "tries")
+    __slots__ = ("events", "isolation", "key", "numbers", "tries")
 
     def __init__(
         self,
         events: Sequence[bytes],
         isolation: Optional[Isolation] = None,
-        first: int = 0,
+        numbers: Optional[Run] = None,
     ) -> None:
         self.events: Tuple[bytes, ...] = tuple(events)
         self.isolation = isolation
-        self.first = first
+        self.numbers = numbers or Run(0, len(self.events), in_order=False)
         self.key = long_id()
         self.tries = 0
 
@@ -120,18 +121,20 @@ class Batch:
     def halves(self) -> List[Batch]:
         """Split it in two, each with a key of its own."""
         middle = len(self.events) // 2
-        return self._parts((0, self.events[:middle]), (middle, self.events[middle:]))
+        first, _, in_order = self.numbers
+        upper = first + middle if in_order else first
+        return self._parts((first, self.events[:middle]), (upper, self.events[middle:]))
 
     def divide(self, indices: Iterable[int]) -> Tuple[List[bytes], List[Batch]]:
         """Take out the events at *indices*; return them, and the rest as a batch."""
         named = set(indices)
         out = [event for i, event in enumerate(self.events) if i in named]
         rest = [event for i, event in enumerate(self.events) if i not in named]
-        return out, self._parts((0, rest))
+        return out, self._parts((self.numbers.first, rest))
 
     def _parts(self, *parts: Tuple[int, Sequence[bytes]]) -> List[Batch]:
         return [
-            Batch(part, self.isolation, self.first + place)
-            for place, part in parts
+            Batch(part, self.isolation, Run(first, len(part), self.numbers.in_order))
+            for first, part in parts
             if part
         ]

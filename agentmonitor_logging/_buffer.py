@@ -10,6 +10,7 @@ from collections import deque
 from typing import AbstractSet, Deque, Iterable, List, Optional
 
 from ._batch import Batch, Isolation, spool_id_of, spool_ids
+from ._numbers import Numbers
 
 _OVERHEAD = 64
 """Bytes that CPython spends on an event besides its text: a bytes object's header and
@@ -24,11 +25,8 @@ class Buffer:
         self._events: Deque[bytes] = deque()
         self._batches: Deque[Batch] = deque()
         self._bytes = 0
-        self._first = 0
-        """The number than which no loose event is older; too small a one where some
-        were taken out of the midst."""
-        self._in_order = True
-        """Whether none is older than those before it, so that the first is oldest."""
+        self._numbers = Numbers()
+        """When the loose events came in."""
 
     def __len__(self) -> int:
         return len(self._events) + sum(map(len, self._batches))
@@ -54,8 +52,7 @@ class Buffer:
     @property
     def firsts(self) -> List[int]:
         """Return numbers; no event here is older than the smallest."""
-        firsts = [batch.first for batch in self._batches]
-        return [*firsts, self._first] if self._events else firsts
+        return [batch.numbers.first for batch in self._batches] + self._numbers.firsts
 
     @property
     def batched(self) -> Iterable[Batch]:
@@ -73,14 +70,16 @@ class Buffer:
         return self._bytes + len(event) + _OVERHEAD <= self._max_bytes
 
     def add(self, event: bytes, number: int) -> List[bytes]:
-        """Add *event*, the newest; return those that had to go to make room.
+        """Add *event*, the newest; return those that had to go to make room."""
+        self._numbers.append(number)
+        return self._add(event)
 
-        It is the event *number* of its delivery, or newer.
-        """
-        if not self._events:
-            self._first, self._in_order = number, True
-        elif number < self._first:
-            self._first, self._in_order = number, False
+    def add_again(self, event: bytes, least: int) -> List[bytes]:
+        """Do the same with one that came in before, but not before *least* did."""
+        self._numbers.append_any(least)
+        return self._add(event)
+
+    def _add(self, event: bytes) -> List[bytes]:
         self._events.append(event)
         self._bytes += len(event) + _OVERHEAD
         return self._make_room()
@@ -102,9 +101,8 @@ class Buffer:
             room -= len(self._events[0]) + 1
             events.append(self._events.popleft())
         self._bytes -= _weight(events)
-        first = self._first
-        self._step(len(events))
-        return Batch(events, first=first) if events else None
+        numbers = self._numbers.take(len(events))
+        return Batch(events, numbers=numbers) if events else None
 
     def put_first(self, batches: Iterable[Batch]) -> List[bytes]:
         """Put *batches* back, to be the next; return the events that had to go."""
@@ -151,6 +149,8 @@ class Buffer:
         """Leave out the loose events that the spool calls *ids*; return how many."""
         kept = deque(one for one in self._events if spool_id_of(one) not in ids)
         gone, self._events = self._events, kept
+        if len(kept) < len(gone):
+            self._numbers.leave(len(kept))
         self._bytes += _weight(kept) - _weight(gone)
         return len(gone) - len(kept)
 
@@ -167,23 +167,15 @@ class Buffer:
             self._batches.remove(batch)
         taken = [event for event in self._events if is_loose(event)]
         self._events = deque(one for one in self._events if not is_loose(one))
+        if taken:
+            self._numbers.leave(len(self._events))
         self._bytes -= _weight(taken)
         return taken
 
     def _put_loose(self, batch: Batch) -> None:
         """Put the events of *batch* before the loose ones."""
-        if not self._events:
-            self._first, self._in_order = batch.first, True
-        elif batch.first <= self._first:
-            self._first = batch.first
-        else:
-            self._in_order = False
         self._events.extendleft(reversed(batch.events))
-
-    def _step(self, count: int) -> None:
-        """Note that the first *count* loose events have been taken out."""
-        if self._in_order:
-            self._first += count
+        self._numbers.put_first(batch.numbers)
 
     def _make_room(self) -> List[bytes]:
         """Let something go: the newest that the spool has too, else the oldest."""
@@ -191,6 +183,7 @@ class Buffer:
         while self._bytes > self._max_bytes and len(self) > 1:
             if self._events and spool_id_of(self._events[-1]) is not None:
                 going: Iterable[bytes] = (self._events.pop(),)
+                self._numbers.drop_last()
             else:
                 going = self._oldest()
             gone.extend(going)
@@ -200,12 +193,12 @@ class Buffer:
     def _oldest(self) -> Iterable[bytes]:
         if self._batches:
             return self._batches.popleft().events
-        self._step(1)
+        self._numbers.take(1)
         return (self._events.popleft(),)
 
 
 def _first_of(batch: Batch) -> int:
-    return batch.first
+    return batch.numbers.first
 
 
 def _weight(events: Iterable[bytes]) -> int:

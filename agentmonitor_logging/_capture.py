@@ -31,12 +31,10 @@ from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import (
     MAX_NODES,
     MAX_TEXT,
-    STANDARD,
     Copier,
     Snapshot,
     are_plain,
     flat_copy,
-    make_private,
     snapshot,
 )
 from agentmonitor_logging._templates import RecordTemplate, Source
@@ -280,8 +278,7 @@ class Producer:
         if feed is not None:
             attributes = self._attributes(fields)
             if attributes is not None:
-                make_private(attributes, STANDARD)
-                feed.put_fields(attributes)
+                feed.put_fields(attributes, are_private=False)
                 return
         logger = self.audience.logger
         args = (self.name, fields["latency_ms"])
@@ -306,7 +303,7 @@ class Producer:
                     fields[PACKED] = True
                 fields[CONSTANT] = parts.constant
                 fields.update(parts.own)
-                feed.put_fields(fields)
+                feed.put_fields(fields, are_private=True)
                 return
         # Somebody else has come to hear it meanwhile.
         fields["input_data"] = given.public()

@@ -227,7 +227,13 @@ class Copier:
                 for name in gone:
                     del copy[name]
                 return len(gone)
-            copy[key] = self.copy(item, depth - 1)
+            if self.packs and type(key) is not str:
+                # Unpacking would have to look it up, and it may have changed by then.
+                self.packs = False
+                copy[key] = self.copy(item, depth - 1)
+                self.packs = True
+            else:
+                copy[key] = self.copy(item, depth - 1)
         return 0
 
     def _list(self, value: List[Any], depth: int) -> Any:

@@ -226,7 +226,7 @@ class Delivery:
         """Find out anew how old the oldest event is whose fate is open."""
         firsts = self._buffer.firsts
         firsts += [
-            batch.first
+            batch.numbers.first
             for batch, reason in self._flying.items()
             if reason is None or spool_ids(batch.events)
         ]
@@ -324,7 +324,7 @@ class Delivery:
         return left
 
     def _hold(self, effects: Effects, event: bytes) -> None:
-        self._make_do(effects, self._buffer.add(event, self._spilled_first))
+        self._make_do(effects, self._buffer.add_again(event, self._spilled_first))
 
     def _make_do(self, effects: Effects, gone: Sequence[bytes]) -> None:
         """Note that memory has no room for *gone*: lost, unless the spool has them."""

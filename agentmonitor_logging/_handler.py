@@ -244,9 +244,10 @@ class AgentMonitorHandler(logging.Handler):
         self._is_fed = own.handle is ours.handle and own.filter is ours.filter
         _naming.dismiss(self)
 
-    def fail(self, record: logging.LogRecord) -> None:
-        """Take note that *record* could not even be handed to us."""
-        if id(self._ledger) in getattr(record, ACCEPTED_BY, ()):
+    def fail(self, record: Any) -> None:
+        """Take note that *record*, or what was queued for it, did not come to us."""
+        fields = record if type(record) is dict else getattr(record, "__dict__", {})
+        if id(self._ledger) in fields.get(ACCEPTED_BY, ()):
             self._ledger.lose("conversion_error")
 
     def nudge(self) -> None:
@@ -391,7 +392,7 @@ class AgentMonitorHandler(logging.Handler):
 
     def _deliver(self, deadline: float) -> int:
         """Have all that is accepted by now delivered; return how much of it is not."""
-        sender = self._sender
+        sender, forks = self._sender, _process.forks
         # What a dead process left is accepted now.
         sender.adopt(deadline)
         if self._ledger.stats().pending <= sender.left_behind:
@@ -407,15 +408,18 @@ class AgentMonitorHandler(logging.Handler):
         elif sender.is_threadless:
             # Only then: else another thread, or what we interrupted, has the lock.
             self._deliver_here(deadline)
-        mark = self._ledger.mark()
+        if forks != _process.forks:
+            return 0  # a signal handler forked in the midst: all that was the parent's
+        mark, waited_for = self._ledger.mark(), self._ledger.stats().pending
         arrived = self._ledger.wait(sender.hurry(passed), deadline)
-        told = sender.loss_mark
-        if arrived and told > mark:
+        if arrived and sender.loss_mark > mark:
             # The losses that became known meanwhile are part of the news.
             arrived = self._ledger.wait(sender.await_losses(), deadline)
-            mark = told
         left = sender.left_behind
-        return left if arrived else max(1, mark - self._ledger.settled(), left)
+        if arrived:
+            return left
+        # Which of those that are open now were open then is not known, only how many.
+        return max(1, left, min(waited_for, self._ledger.stats().pending))
 
     def _deliver_here(self, deadline: float) -> None:
         """Do the threads' work: there are none in a subinterpreter, or at exit."""

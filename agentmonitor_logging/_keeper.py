@@ -136,9 +136,8 @@ class Keeper:
     def keep_all(self, patience: float) -> None:
         """Try once more to have everything on disk, before a process ends."""
         if not self._working.acquire(timeout=patience):
-            events = self._taken(sys.maxsize)
-            self._stock.put(*events)
-            self._incoming.done(len(events))
+            self._stock.put(*self._taken(sys.maxsize))
+            self._note_done()
             return
         try:
             self._store()
@@ -191,9 +190,16 @@ class Keeper:
     def _store(self) -> None:
         events = self._taken(_WRITE_EVENTS)
         while events:
-            self._write(events)
-            self._incoming.done(len(events))
+            try:
+                self._write(events)
+            finally:
+                self._note_done()
             events = self._taken(_WRITE_EVENTS)
+
+    def _note_done(self) -> None:
+        """Take note that what was taken here is in the stock."""
+        self._incoming.done()
+        self._ledger.nudge()
 
     def _taken(self, most: int) -> List[Any]:
         events: List[Any] = []

@@ -56,8 +56,6 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         self._hung: Optional[threading.Thread] = None
         self._stopping = False
         self._unreadable = 0
-        self._in_hand = 0
-        """How many records the thread has taken and not handed over yet."""
 
     @property
     def running(self) -> bool:
@@ -153,8 +151,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         with contextlib.suppress(Exception):  # empty, closed, or not readable
             while True:
                 self._records.get_nowait()
-                self._records.done(1)
                 lost += 1
+        self._note_done()
         for handler in self.handlers:
             if lost and isinstance(handler, AgentMonitorHandler):
                 handler.lose_queued(lost)
@@ -169,16 +167,31 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def handle(self, record: Any) -> None:
         """Hand *record* to each target whose level it has."""
-        is_ours = type(record) is dict
-        record = self.prepare(record)
+        is_ours, taken = type(record) is dict, record
+        try:
+            record = self.prepare(record)
+        except Exception as error:  # of a subclass, perhaps
+            self._lose(taken, error)
+            return
         if not is_ours and ACCEPTED_BY not in record.__dict__:
             _accept_of_others(record)
+        ours = [h for h in self.handlers if isinstance(h, AgentMonitorHandler)]
+        last = ours[-1] if ours else None
         inherited = isinstance(self._records, RecordQueue) and _is_inherited(record)
         for handler in self.handlers:
             if inherited:
                 self._pass_over(handler, record)
             else:
                 self._hand_over(handler, record, is_ours=is_ours)
+            if handler is last and handler is not self.handlers[-1]:
+                # Nobody who flushes waits for targets that are not ours.
+                self._note_done()
+
+    def _lose(self, taken: Any, error: Exception) -> None:
+        _diagnostics.note_swallowed(error, "a listener")
+        for handler in self.handlers:
+            if isinstance(handler, AgentMonitorHandler):
+                handler.fail(taken)
 
     def _hand_over(
         self, handler: logging.Handler, record: logging.LogRecord, *, is_ours: bool
@@ -220,12 +233,11 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                         return
                     continue
                 self._unreadable = 0
-                self._in_hand = 1
                 try:
                     self._handle_run(record)
                 except BaseException as error:  # an exit that is nobody's but ours
                     _diagnostics.note_swallowed(error, "a target of the listener")
-                self._note_done(self._in_hand)
+                self._note_done()
                 self._tell_overflow()
 
     def _handle_run(self, record: Any) -> None:
@@ -236,25 +248,27 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         """
         target = self._only_target()
         events: List[PlainEvent] = []
-        while target is not None and type(record) is dict:
-            record = whole(record)
-            event = target.plain_event_of(record, self.respect_handler_level)
-            if event is None:
-                break
-            events.append(event)
-            if len(events) >= RUN:
-                record = None
-                break
-            try:
-                record = self._records.get_nowait()
-            except queue.Empty:
-                record = None
-                break
-            self._in_hand += 1
-        if target is not None and events:
-            target.take_plain(events)
+        try:
+            while target is not None and type(record) is dict:
+                record = whole(record)
+                event = target.plain_event_of(record, self.respect_handler_level)
+                if event is None:
+                    break
+                events.append(event)
+                record = self._next_of_run(events)
+                if record is None:
+                    break
+        finally:
+            if target is not None and events:
+                target.take_plain(events)
         if record is not None:
             self._handle_safely(record)
+
+    def _next_of_run(self, events: List[PlainEvent]) -> Any:
+        try:
+            return self._records.get_nowait() if len(events) < RUN else None
+        except queue.Empty:
+            return None
 
     def _only_target(self) -> Optional[AgentMonitorHandler]:
         handlers = self.handlers
@@ -298,12 +312,14 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                     if self._is_gone(error):
                         return
                     continue
-                self._handle_safely(record)
-                self._note_done(1)
+                try:
+                    self._handle_safely(record)
+                finally:
+                    self._note_done()
 
-    def _note_done(self, count: int) -> None:
-        """Take note that *count* records are no longer with us."""
-        self._records.done(count)
+    def _note_done(self) -> None:
+        """Take note that what this thread has taken is with our targets."""
+        self._records.done()
         for handler in self.handlers:
             if isinstance(handler, AgentMonitorHandler):
                 handler.nudge()

@@ -25,6 +25,11 @@ MAX_TEXT = 1_048_576
 longer never leaves the process, and would stay in memory for as long as it is queued;
 what is not is shared."""
 
+
+class Constant(Dict[str, Any]):
+    """Attributes that a record has in common with others; of a class that is ours."""
+
+
 _DICTS = frozenset((dict,))
 _TEXTS = frozenset((str,))
 
@@ -37,40 +42,39 @@ Packed = Tuple[Any, ...]
 def pack(messages: List[Any], most: int) -> Optional[Packed]:
     """Return *messages*, a list of our own, in few objects, if they are worth it.
 
-    They are if all are dicts that hold texts alone, at most *most* values in all and
-    as many characters as one text may have. The values are the last item. None also
-    where another thread changes a message meanwhile.
+    They are if all are dicts of texts, at most *most* in all, with no more characters
+    than one text may have. The values are the last item.
     """
     try:
         return _packed(messages, most)
-    except Exception:  # keys, and the classes of values, may be anything
+    except RecursionError:
+        raise  # see `Copier.copy`
+    except Exception:  # the classes of keys and values may be anything
         return None
 
 
 def _packed(messages: List[Any], most: int) -> Optional[Packed]:
     if not _DICTS.issuperset(map(type, messages)):
         return None
-    sizes = tuple(map(len, messages))
-    total = sum(sizes)
-    if total > most:
+    # Each as it is at one moment, whatever another thread does to it meanwhile.
+    copies = list(map(dict.copy, messages))
+    sizes = tuple(map(len, copies))
+    keys = tuple(chain.from_iterable(copies))
+    values = tuple(chain.from_iterable(map(dict.values, copies)))
+    if len(keys) > most or not _TEXTS.issuperset(map(type, keys + values)):
         return None
-    keys = tuple(chain.from_iterable(messages))
-    values = tuple(chain.from_iterable(map(dict.values, messages)))
-    if not (len(keys) == len(values) == total and _are_short_texts(values)):
+    if sum(map(len, values)) > MAX_TEXT:
         return None
     first = keys[: sizes[0]]
     are_alike = first and keys == first * len(messages)
     return (_MARK, first, None, values) if are_alike else (_MARK, keys, sizes, values)
 
 
-def _are_short_texts(values: Packed) -> bool:
-    return _TEXTS.issuperset(map(type, values)) and len("".join(values)) <= MAX_TEXT
-
-
 def whole(fields: Dict[str, Any]) -> Dict[str, Any]:
     """Return a record's attributes as they are where nothing is packed."""
-    constant = fields.pop(CONSTANT, None)
-    if constant is not None:
+    constant = fields.get(CONSTANT)
+    if type(constant) is Constant:
+        del fields[CONSTANT]
         fields = {**constant, **fields}
         if fields.pop(PACKED, None):
             fields["input_data"] = unpacked(fields["input_data"])
@@ -85,11 +89,11 @@ def unpacked(tree: Any) -> Any:
     kind = type(tree)
     if kind is tuple and tree and tree[0] is _MARK:
         return _messages(tree)
-    if kind is dict:
-        for key, item in tree.items():
-            tree[key] = unpacked(item)
-    elif kind is list:
-        tree[:] = map(unpacked, tree)
+    if kind is dict or kind is list:
+        for place, item in tree.items() if kind is dict else enumerate(tree):
+            changed = unpacked(item)
+            if changed is not item:  # keys of any class are not looked up again
+                tree[place] = changed
     return tree
 
 

@@ -14,7 +14,8 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, Iterator, Optional
+from threading import get_ident
+from typing import Any, Deque, Dict, Iterator, Optional
 
 from ._passage import Passed
 
@@ -59,7 +60,8 @@ class RecordQueue:
         self._records: Deque[Any] = deque()
         self._taking = threading.Lock()
         self._taken = 0
-        self._done = 0
+        self._in_hand: Dict[int, int] = {}
+        """The number of the first record that each thread has taken and not done."""
         self._wake_at: float = _NEVER
         self._resumed = 0.0
         self._flowing = False
@@ -80,9 +82,12 @@ class RecordQueue:
 
     def get_nowait(self) -> Any:
         """Take the oldest record; raise `queue.Empty` where there is none."""
+        thread = get_ident()
         with self._taking:
             if not self._records:
                 raise queue.Empty
+            if thread not in self._in_hand:
+                self._in_hand[thread] = self._taken
             self._taken += 1
             return self._records.popleft()
 
@@ -121,15 +126,20 @@ class RecordQueue:
         with self._counting():
             return self._taken + len(self._records)
 
-    def done(self, count: int) -> None:
-        """Take note that *count* of those taken have been handed on, or lost."""
-        with self._counting():
-            self._done += count
+    def done(self) -> None:
+        """Take note that what this thread has taken is handed on, or lost."""
+        self._in_hand.pop(get_ident(), None)
 
     def checkpoint(self) -> Passed:
         """Return a test whether all that was put in by now has been handed on."""
         entered = self.entered()
-        return lambda: self._done >= entered
+
+        def passed() -> bool:
+            # In this order: what is taken is in somebody's hand before it counts.
+            taken = self._taken
+            return min([taken, *self._in_hand.copy().values()]) >= entered
+
+        return passed
 
     @contextlib.contextmanager
     def _counting(self) -> Iterator[None]:
@@ -212,8 +222,8 @@ class ForeignQueue:
     def hurry(self) -> None:
         """Do nothing: the listener looks up by itself."""
 
-    def done(self, count: int) -> None:
-        """Do nothing: who knows how many others have taken."""
+    def done(self) -> None:
+        """Do nothing: who knows what others have taken."""
 
     def checkpoint(self) -> Passed:
         """Return a test that is always passed: nobody can tell."""

@@ -230,6 +230,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         """
         return (
             self._is_direct
+            and type(self).handle is _HANDLE
             and level >= self.level
             and not self.filters
             and self.formatter is None
@@ -237,16 +238,19 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             and get_ident() not in own_work_of
         )
 
-    def put_fields(self, fields: Dict[str, Any]) -> None:
-        """Queue the attributes of a record that nobody else will see; never wait.
-
-        They are private already, and `make_private` has had its say about them.
-        """
-        fields[ACCEPTED_BY] = self._accepted_by
+    def put_fields(self, fields: Dict[str, Any], *, are_private: bool) -> None:
+        """Queue the attributes of a record that nobody else will see; never wait."""
+        accepted_by = self._accepted_by  # first of all, see the listener
         try:
+            if not are_private:
+                make_private(fields, STANDARD)
+            fields[ACCEPTED_BY] = accepted_by
             self._records.put_nowait(fields)
         except queue.Full:
             self._lose_to_full_queue()
+        except Exception as error:  # nothing reaches the application
+            self._refused(error)
+            return
         if self._listener._thread is None:
             self._begin()
 
@@ -433,6 +437,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             drain(deadline)
 
 
+_HANDLE = AgentMonitorQueueHandler.handle
 _STEPS = ("handle", "emit", "prepare", "enqueue", "filter", "format")
 
 

@@ -58,6 +58,22 @@ class SupportsSend(Protocol):
         """Let go of a connection that the parent process uses."""
 
 
+class _Awaited:
+    """Know whether what came in before the ledger stood at *mark* has arrived."""
+
+    __slots__ = ("_has_arrived", "_is_over", "mark")
+
+    def __init__(self, mark: int, has_arrived: Passed) -> None:
+        self.mark = mark
+        self._has_arrived = has_arrived
+        self._is_over = False
+
+    def __call__(self) -> bool:
+        if not self._is_over:
+            self._is_over = self._has_arrived()
+        return self._is_over
+
+
 class Sender:
     """Deliver encoded events; the answer table of the design says how.
 
@@ -115,10 +131,11 @@ class Sender:
         self._worker: Optional[threading.Thread] = None
         self._helpers = 0
         self._last_seconds = 0.0
-        self._hurry_mark = 0
-        self._has_arrived: Passed = _always
-        """Whether what somebody waits for has, as the last one asked for it."""
-        self._known_arrived: Passed = _always
+        self._flushed: Optional[_Awaited] = None
+        self._closed: Optional[_Awaited] = None
+        self._losses_told: Optional[_Awaited] = None
+        """What somebody waits for, or nobody any more: the last one to ask for it waits
+        for all that those before him do."""
         self._hurried_at = 0.0
         self._deadline = NEVER
         self._stopping = False
@@ -187,27 +204,32 @@ class Sender:
         Return a test whether all of it has met its end. *passed* tells that of what
         was on its way here, and is to be given if anything may be.
         """
-        test = self._await(self._ledger.mark(), passed or self.checkpoint())
+        awaited = self._awaiting(self._ledger.mark(), passed or self.checkpoint())
+        if passed is None:
+            self._closed = awaited
+        else:
+            self._flushed = awaited
         self._hurried_at = self._clock()
         self._stock.delivery.pacing.bring_forward()
         if self._keeper is not None:
             self._keeper.hurry()
         self._signal.put(None)
-        return test
+        return awaited
 
     def await_losses(self) -> Passed:
         """Return a test whether the last event that tells of losses has arrived."""
-        return self._await(self._stock.loss_mark, self.checkpoint())
+        awaited = self._awaiting(self._stock.loss_mark, self.checkpoint())
+        self._losses_told = awaited
+        return awaited
 
-    def _await(self, mark: int, passed: Passed) -> Passed:
-        """Have it due what the ledger had counted at *mark*, and *passed* tells of."""
-
+    def _awaiting(self, mark: int, passed: Passed) -> _Awaited:
         def has_arrived() -> bool:
-            return passed() and self._ledger.settled() + self.left_behind >= mark
+            left = self.left_behind
+            if passed() and self._ledger.settled() + left >= mark:
+                return True
+            return self._ledger.stats().pending <= left  # nothing at all is open
 
-        self._hurry_mark = max(self._hurry_mark, mark - self.left_behind)
-        self._has_arrived = has_arrived
-        return has_arrived
+        return _Awaited(mark - self.left_behind, has_arrived)
 
     def stop_when_empty(self) -> None:
         """End the worker after what it has, without waiting: nobody is left to ask."""
@@ -439,13 +461,9 @@ class Sender:
 
     def _hurried_events(self) -> int:
         """Count the events that somebody waits for."""
-        has_arrived = self._has_arrived
-        if has_arrived is self._known_arrived:
-            return 0
-        if has_arrived():
-            self._known_arrived = has_arrived
-            return 0
-        return max(1, self._hurry_mark - self._ledger.settled())
+        asked = (self._flushed, self._closed, self._losses_told)
+        marks = [one.mark for one in asked if one is not None and not one()]
+        return max(1, max(marks) - self._ledger.settled()) if marks else 0
 
     def _on_their_way(self, unsettled: int) -> int:
         """Count those of *unsettled* that the listener still has: one request for all.
@@ -468,7 +486,8 @@ class Sender:
         self._idle_transports.append(transport)
         hurried = self._hurried_events() > 0
         self._stock.settle(batch, outcome, hurried=hurried)
-        if hurried and self._stock.loss_mark > self._hurry_mark:
+        told = self._losses_told
+        if hurried and self._stock.loss_mark > (0 if told is None else told.mark):
             self.await_losses()
 
     def _outcome(
@@ -502,10 +521,6 @@ class Sender:
         if started(self._work_beside, "agentmonitor-sender-helper") is None:
             with self._stock.lock:
                 self._helpers -= 1
-
-
-def _always() -> bool:
-    return True
 
 
 def _is_current(thread: Optional[threading.Thread]) -> bool:

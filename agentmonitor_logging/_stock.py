@@ -51,6 +51,8 @@ class Stock:
         self._strike = strike
         self._clock = clock
         self._incoming: Deque[bytes] = deque()
+        self._is_moving = False
+        """Whether an event may be neither there any more nor in the delivery yet."""
         self._loss_event_after = 0.0
         self.lock = threading.Lock()
         self.delivery = Delivery(config, clock=clock, random=random)
@@ -76,17 +78,21 @@ class Stock:
 
     def checkpoint(self) -> Passed:
         """Return a test whether all that is here now has met its end."""
+        delivery = self.delivery
+
         # In this order, and without the lock, which may be held below us: what is
         # just being taken in is counted twice at worst.
-        number = len(self._incoming) + self.delivery.entered
-        delivery = self.delivery
+        def here() -> int:
+            return len(self._incoming) + self._is_moving
+
+        number = here() + delivery.entered
 
         def passed() -> bool:
             if delivery.oldest >= number:
                 return True
-            empty = not self._incoming
+            waiting = here()
             entered = delivery.entered
-            return empty and delivery.oldest >= entered
+            return not waiting and delivery.oldest >= entered
 
         return passed
 
@@ -128,11 +134,13 @@ class Stock:
     def _take_in(self) -> List[Effects]:
         effects: List[Effects] = []
         while self._incoming:
-            change = self.delivery.add(self._incoming[0])
-            # Not before: it is never nowhere for who counts meanwhile.
-            self._incoming.popleft()
+            self._is_moving = True
+            change = self.delivery.add(self._incoming.popleft())
             if change is not None:
                 effects.append(change)
+        self._is_moving = False
+        if effects:
+            self.delivery.look_for_oldest()
         return effects
 
     def _tell_losses(self, *, hurried: bool) -> None:

@@ -12,9 +12,10 @@ import logging
 import sys
 import threading
 from time import time
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from . import _ids
+from ._packing import Constant
 
 _MAKE_RECORD = logging.Logger.makeRecord
 _HAS_TASK_NAMES = hasattr(logging, "logAsyncioTasks")  # since 3.12
@@ -34,7 +35,7 @@ class _Constant(NamedTuple):
 
     logger: logging.Logger
     forks: int
-    attributes: Dict[str, Any]
+    attributes: Constant
     process: Optional[int]
     started: float
 
@@ -42,7 +43,7 @@ class _Constant(NamedTuple):
 class Attributes(NamedTuple):
     """The attributes of a record: those of all of its kind, and its own."""
 
-    constant: Mapping[str, Any]
+    constant: Constant
     own: Dict[str, Any]
 
 
@@ -124,7 +125,7 @@ class RecordTemplate:
         started = attributes["created"] - attributes["relativeCreated"] / 1000
         process = attributes["process"]
         attributes.update(thread=None, threadName=None, process=None)
-        return _Constant(logger, _ids.forks, attributes, process, started)
+        return _Constant(logger, _ids.forks, Constant(attributes), process, started)
 
 
 def _add_names(attributes: Dict[str, Any], *, has_task_name: bool) -> None:

@@ -28,6 +28,7 @@ _shortcut _arguments
 _capture _rendering
 _encoding
 events redaction sampling
+_numbers
 _batch _pacing _answers _connections _queue _process _loss
 _buffer _transport _spilled
 _delivery

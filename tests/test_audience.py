@@ -331,6 +331,16 @@ INTRUSIONS: Dict[str, Callable[[AgentMonitorQueueHandler, Any], Any]] = {
     "another patched method": lambda h, m: m.setattr(
         logging.Logger, "handle", in_a_way_of_its_own
     ),
+    "a patched handler class": lambda h, m: m.setattr(
+        AgentMonitorQueueHandler, "handle", in_a_way_of_its_own
+    ),
+    "a patched filter": lambda h, m: m.setattr(
+        logging.Filterer, "filter", in_a_way_of_its_own
+    ),
+    "another class": lambda h, m: m.setattr(log, "__class__", Filtering),
+    "a patched factory method": lambda h, m: m.setattr(
+        log, "makeRecord", in_a_way_of_its_own, raising=False
+    ),
     "a second queue handler": lambda h, m: disabled(),
 }
 

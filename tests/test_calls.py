@@ -15,10 +15,12 @@ from agentmonitor_logging import (
     agent_event,
     log_agent_call,
 )
+from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import audience_of
 from agentmonitor_logging._snapshot import Snapshot
 from capturing import Records
 from conftest import KEY
+from interpreters import Interpreter, interpreter, run
 from oddities import Card
 from servers import DEADLINE, ScriptedServer
 
@@ -260,3 +262,114 @@ def test_a_record_factory_is_heeded(
     assert handler.flush(DEADLINE)
     assert "r-1" == server.stored[0]["metadata"]["request"]
     assert HISTORY == server.stored[0]["input_data"]["args"][0]
+
+
+class Row:
+    """A key that cannot be looked up any more once its row is deleted."""
+
+    def __init__(self) -> None:
+        self.key: Any = 1
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return "Row"
+
+
+def test_keys_that_change_do_no_harm(
+    server: ScriptedServer, handler: AgentMonitorQueueHandler
+) -> None:
+    """Neither to the event that has one, nor to those that are handled with it."""
+
+    @log_agent_call(logger=log)
+    def delete(messages: Any, rows: Any) -> None:
+        for row in rows:
+            if isinstance(row, Row):
+                row.key = []
+        if len(rows) > 1:
+            raise ValueError("no")
+
+    for _ in range(5):
+        answer(HISTORY)
+    delete(HISTORY, {Row(): HISTORY})
+    with pytest.raises(ValueError, match="no"):
+        delete(HISTORY, {Row(): "a", "b": HISTORY})
+    answer(HISTORY)
+
+    assert handler.flush(DEADLINE)
+    assert 8 == len(server.stored)
+    assert {} == handler.stats().lost
+
+
+def test_attributes_named_like_our_marks_do_no_harm(
+    server: ScriptedServer, handler: AgentMonitorQueueHandler
+) -> None:
+    """What the application calls as we do is its own."""
+    for name in ("_agent_packed", "_agent_constant"):
+        for value in (1, True, {"a": 1}):
+            log.info("hello", extra={name: value})
+            answer(HISTORY)
+
+    assert handler.flush(DEADLINE)
+    assert 12 == len(server.stored)
+
+
+@pytest.mark.swallows
+def test_what_fails_to_be_queued_is_counted(
+    server: ScriptedServer,
+    handler: AgentMonitorQueueHandler,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is refused, as a record would be."""
+
+    def full(record: Any) -> None:
+        raise MemoryError("no room")
+
+    answer()
+    with monkeypatch.context() as patched:
+        patched.setattr(handler._records, "put_nowait", full)
+        answer()
+
+    assert handler.flush(DEADLINE)
+    assert {"snapshot_error": 1} == handler.stats().lost
+    assert any("no room" in line for line in _diagnostics.swallowed)
+
+
+DEEP = """
+import logging, sys
+from agentmonitor_logging import configure, log_agent_call
+
+log = logging.Logger("deep", logging.INFO)
+configure(logger=log, api_key="k" * 32, agent_id="bot", api_url=sys.argv[1])
+
+@log_agent_call(logger=log)
+def call(tree):
+    return "x"
+
+def down(levels, tree):
+    return down(levels - 1, tree) if levels else call(tree)
+
+call("first")
+for nested in (5, 14, 31):
+    for wrap in (lambda tree: [tree, 1, 2, 3], lambda tree: {"children": [tree, 1]}):
+        tree = [{"a": "b"}] * 5
+        for _ in range(nested):
+            tree = wrap(tree)
+        for left in range(50, 130):
+            try:
+                down(sys.getrecursionlimit() - left, tree)
+            except RecursionError:
+                pass
+print("done")
+"""
+
+
+def test_near_the_limit_of_the_stack_nothing_is_made_worse(
+    interpreter: Interpreter, server: ScriptedServer
+) -> None:
+    """A RecursionError is the program's own; Python 3.8 would abort at a second."""
+    outcome = run(interpreter, DEEP, server.url)
+
+    assert 0 == outcome.returncode, outcome.stderr
+    assert "done" == outcome.stdout.strip()

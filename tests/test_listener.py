@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any, Callable, List
 
 import pytest
@@ -14,6 +15,7 @@ from agentmonitor_logging import (
     agent_event,
 )
 from agentmonitor_logging._listener import RUN
+from conftest import KEY
 from servers import DEADLINE
 
 log = logging.getLogger("agent")
@@ -243,3 +245,72 @@ def test_a_listener_with_a_way_of_its_own_is_asked(server, burst) -> None:
 
     assert released(handler).flush(DEADLINE)
     assert 5 == len(seen)
+
+
+class Stuck(logging.Handler):
+    """A target of the application's that hangs, or that waits for ours."""
+
+    def __init__(self, wait: Callable[[], Any]) -> None:
+        super().__init__()
+        self._wait = wait
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._wait()
+
+
+def test_a_flush_waits_for_no_other_target(server) -> None:
+    """What ours has been given is ours to deliver, whatever the others do with it."""
+    gate = threading.Event()
+    ours = AgentMonitorHandler(api_key=KEY, agent_id="bot", api_url=server.url)
+    stuck = Stuck(lambda: gate.wait(DEADLINE))
+    log.addHandler(AgentMonitorQueueHandler(handlers=[ours, stuck]))
+    log.setLevel(logging.INFO)
+    log.info("one")
+    try:
+        assert ours.flush(DEADLINE / 2)
+        assert 0 == ours.stats().pending
+    finally:
+        gate.set()
+
+
+def test_another_target_may_flush(server) -> None:
+    """On the listener's own thread, too, and with the record it was given."""
+    ours = AgentMonitorHandler(api_key=KEY, agent_id="bot", api_url=server.url)
+    results: List[Any] = []
+    told = threading.Event()
+
+    def flush() -> None:
+        results.append(ours.flush(DEADLINE))
+        told.set()
+
+    log.addHandler(AgentMonitorQueueHandler(handlers=[ours, Stuck(flush)]))
+    log.setLevel(logging.INFO)
+    began = time.monotonic()
+    log.info("one")
+
+    assert told.wait(DEADLINE)
+    assert results[0]
+    assert time.monotonic() - began < DEADLINE / 2
+
+
+@pytest.mark.swallows
+def test_an_interrupted_drain_leaves_nothing_in_hand(server) -> None:
+    """Ctrl-C in the midst of a record does not make every later flush wait for it."""
+    ours = AgentMonitorHandler(api_key=KEY, agent_id="bot", api_url=server.url)
+    queue_handler = AgentMonitorQueueHandler(handlers=[ours])
+    listener = queue_handler.listener
+
+    class Interrupting(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise KeyboardInterrupt
+
+    ours.addFilter(Interrupting())
+    record = logging.LogRecord("agent", logging.INFO, "a.py", 1, "m", (), None)
+    queue_handler.queue.put_nowait(queue_handler.prepare(record))
+    passed = listener.checkpoint()
+    with pytest.raises(KeyboardInterrupt):
+        listener._drain_here(time.monotonic() + DEADLINE)
+
+    assert passed()
+    ours.filters.clear()
+    queue_handler.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
+import tracemalloc
 from typing import Any, Dict, List, NamedTuple
 
 import pytest
@@ -11,7 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmonitor_logging._capture import PrivateInput, copied, copied_for_us
-from agentmonitor_logging._packing import CONSTANT, PACKED, pack, unpacked, whole
+from agentmonitor_logging._packing import (
+    CONSTANT,
+    PACKED,
+    Constant,
+    pack,
+    unpacked,
+    whole,
+)
 from agentmonitor_logging._snapshot import MAX_NODES, MAX_TEXT, Snapshot
 
 HISTORY = [
@@ -56,6 +65,8 @@ def packed(**fields: Any) -> PrivateInput:
 @example({"a": [{}, {"x": "1"}, {}, {"y": "2", "x": "3"}, {}]})
 @example({"a": [{"x": "1", "y": "2"}, {"y": "3", "x": "4"}] * 4})
 @example({"a": [{"x": "1", "y": "2", "z": "3"}] * 4, "b": "c", "d": HISTORY})
+@example({"a": [{1: "a"}, {True: "b"}, {1.0: "c"}, {1: "d"}]})
+@example({"a": {7: HISTORY, "b": HISTORY}})
 @example({"a": (HISTORY, [HISTORY]), "b": {"c": HISTORY}})
 @example({"a": Call("find", HISTORY), "b": HISTORY})
 def test_what_is_unpacked_is_what_a_copy_would_be(fields: Any) -> None:
@@ -80,6 +91,21 @@ def test_a_chat_history_is_packed_wherever_dicts_and_lists_lead_to_it() -> None:
     assert not copied_for_us({"x": HISTORY[:3]}).is_packed
     assert not copied_for_us({"x": [*HISTORY, {"nested": []}]}).is_packed
     assert not copied_for_us({"x": [*HISTORY, {"n": "x" * (MAX_TEXT + 1)}]}).is_packed
+    assert not copied_for_us({"x": {7: HISTORY}}).is_packed
+
+
+def test_long_texts_are_shared_and_never_joined() -> None:
+    """A history of pictures is copied as any other, without a copy of the pictures."""
+    pictures = [{"picture": "x" * 900_000 + str(number)} for number in range(20)]
+    tracemalloc.start()
+    private = copied_for_us({"rows": pictures})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 100_000
+    rows = private.public()["rows"]
+    assert rows == pictures
+    assert all(one["picture"] is row["picture"] for one, row in zip(pictures, rows))
 
 
 def test_a_copy_does_not_change_with_what_was_copied() -> None:
@@ -115,7 +141,7 @@ def test_the_same_bounds_hold() -> None:
 def test_attributes_are_whole_again() -> None:
     """Those in common first, and dicts where something was packed."""
     private = packed(messages=HISTORY)
-    common = {"name": "x", "args": None, "levelno": 20}
+    common = Constant({"name": "x", "args": None, "levelno": 20})
     own = {"args": (1,), "input_data": private.copy, CONSTANT: common, PACKED: True}
     wanted = {
         **{"name": "x", "args": (1,), "levelno": 20},
@@ -125,6 +151,14 @@ def test_attributes_are_whole_again() -> None:
     assert list(wanted.items()) == list(whole(own).items())
     assert {"name": "x", "args": None, "levelno": 20} == common
     assert wanted is whole(wanted)
+
+
+@pytest.mark.parametrize("name", [CONSTANT, PACKED])
+def test_an_attribute_of_the_application_is_taken_for_no_mark(name: str) -> None:
+    """Whatever it is called and whatever it holds."""
+    for value in (1, True, {"name": "y"}, "x"):
+        fields = {"name": "x", name: value}
+        assert {"name": "x", name: value} == whole(fields)
 
 
 class Hostile:
@@ -149,7 +183,7 @@ def test_keys_of_any_class_do_no_harm() -> None:
 @pytest.mark.timeout(60)
 def test_messages_that_change_meanwhile_are_copied_whole() -> None:
     """Another thread's changes make no row of two halves, and no error."""
-    history: List[Dict[str, Any]] = [{"a": "0", "b": "0"} for _ in range(200)]
+    history: List[Dict[str, Any]] = [{"a": "0", "b": "0", "c": "C"} for _ in range(99)]
     over = threading.Event()
 
     def change() -> None:
@@ -160,17 +194,23 @@ def test_messages_that_change_meanwhile_are_copied_whole() -> None:
                 row.update(a=str(number), b=str(number))
                 row[f"k{number % 3}"] = "more"
                 row.pop(f"k{(number + 1) % 3}", None)
+                row["c"] = row.pop("c")
 
     thread = threading.Thread(target=change)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     thread.start()
     try:
         for _ in range(300):
             rows = copied_for_us({"rows": history}).public()["rows"]
-            assert 200 == len(rows)
+            assert 99 == len(rows)
             for row in rows:
                 assert row["a"] == row["b"]
-                assert set(row) <= {"a", "b", "k0", "k1", "k2"}
+                assert set(row) <= {"a", "b", "c", "k0", "k1", "k2"}
+                assert "C" == row.get("c", "C")
+                assert {row.get(f"k{n}", "more") for n in range(3)} == {"more"}
     finally:
+        sys.setswitchinterval(before)
         over.set()
         thread.join()
     assert unpacked([]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Dict, List, Sequence, Set
 
 import pytest
@@ -22,6 +23,7 @@ from agentmonitor_logging._config import Config
 from agentmonitor_logging._delivery import Delivery
 from agentmonitor_logging._passage import Passage, side_by_side
 from agentmonitor_logging._queue import RecordQueue
+from agentmonitor_logging._sender import Sender
 from agentmonitor_logging._stats import Ledger
 from agentmonitor_logging._stock import Stock
 from agentmonitor_logging.exceptions import (
@@ -87,7 +89,29 @@ def test_a_queue_is_passed_when_its_records_are_done() -> None:
     subject.get_nowait()
 
     assert not passed()
-    subject.done(1)
+    subject.done()
+    assert passed()
+
+
+def test_what_another_thread_has_done_does_not_count_for_what_is_in_hand() -> None:
+    """Two take from the queue; the older record is with the slower of them."""
+    subject = RecordQueue(100)
+    for record in ("older", "newer", "newest"):
+        subject.put_nowait(record)
+    passed = subject.checkpoint()
+    assert "older" == subject.get_nowait()
+
+    def take_the_rest() -> None:
+        subject.get_nowait()
+        subject.get_nowait()
+        subject.done()
+
+    other = threading.Thread(target=take_the_rest)
+    other.start()
+    other.join()
+
+    assert not passed()
+    subject.done()
     assert passed()
 
 
@@ -100,12 +124,39 @@ def test_the_next_station_is_looked_at_when_the_one_before_is_passed() -> None:
     )
     assert not passage()
     second.put_nowait(first.get_nowait())
-    first.done(1)
+    first.done()
 
     assert not passage()
     second.get_nowait()
-    second.done(1)
+    second.done()
     assert passage()
+
+
+def test_what_memory_has_no_room_for_is_no_longer_waited_for() -> None:
+    """The oldest is lost where a newer one finds no room, and so has met its end."""
+    subject = stock()
+    subject.delivery._buffer = Buffer(1_000)
+    subject.put(b"older")
+    passed = subject.checkpoint()
+    subject.put(*[b"newer" * 20] * 10)
+
+    assert passed()
+
+
+def test_who_waits_for_losses_is_not_all_who_waits() -> None:
+    """That the event of a loss has arrived ends nobody else's hurry."""
+    sender = Sender(
+        CONFIG, Ledger(), transport=lambda: None, loss_event=lambda lost: b""
+    )
+    arrived = False
+    sender._ledger.accept()
+    sender.hurry(lambda: arrived)
+    assert sender.await_losses()()
+    assert sender._hurried_events() == 1
+    sender.stop_when_empty()
+    assert sender._hurried_events() == 1
+    sender._ledger.deliver(1)
+    assert sender._hurried_events() == 0
 
 
 # -- the oldest event of which the end is open ------------------------------------------
@@ -238,6 +289,23 @@ UNREACHABLE = [("unreachable", 1), ("unreachable", 0)]
     ],
     6_000,
 )
+@example(
+    [
+        *(("spooled", 150), ("spooled", 100), SEND, SEND, ("refused", 0)),
+        *(("refused", 0), SEND, ("delivered", 0), SEND, SEND, SEND),
+        *(("delivered", 0), ("delivered", 0), ("too large", 0), SEND),
+        ("delivered", 0),
+    ],
+    60_000,
+)
+@example(
+    [
+        *(("spooled", 150), ("give up", 0), SEND, SEND, ("give up", 0)),
+        *(("refused", 0), ("refused", 0), ("take spilled", 75), ("read", 75)),
+        *(("add", 3), ("take spilled", 75), ("read", 75), SEND, ("delivered", 0)),
+    ],
+    60_000,
+)
 @given(STEPS, st.sampled_from([6_000, 60_000]))
 def test_no_open_event_is_older_than_the_oldest(steps: Any, room: int) -> None:
     """Whatever comes in, goes, comes back or is read: none is overlooked, none made up."""
@@ -267,3 +335,17 @@ def test_without_trouble_the_oldest_is_exact(kind: str) -> None:
         life.do("send", 0)
         life.do("delivered", 0)
         assert life.delivery.oldest == life.delivery.entered
+
+
+def test_an_old_disorder_is_forgotten_while_others_come_and_go() -> None:
+    """Two batches that were refused in the wrong order matter until they have gone."""
+    life = Life()
+    life.do("add", 300)
+    for step in ("send", "send", "refused", "refused"):
+        life.do(step, 0)
+    for _ in range(10):
+        life.do("add", 100)
+        life.do("send", 0)
+        life.do("delivered", 0)
+
+    assert min(life.open) == life.delivery.oldest

@@ -702,7 +702,7 @@ log = logging.getLogger("agent")
 @celery.signals.worker_ready.connect
 def ready(**_):
     # Its pool works before that, but it does not yet end at SIGTERM as it shall.
-    tell()
+    tell("/ready")
 
 @app.task(bind=True, autoretry_for=(KeyError,), retry_backoff=False,
           retry_kwargs={"max_retries": 2, "countdown": 0})
@@ -716,9 +716,9 @@ def work(self, number):
 TELLING = """
 import http.client, os
 
-def tell():
+def tell(what="/done"):
     connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["DONE"]))
-    connection.request("POST", "/", b'{"events": []}')
+    connection.request("POST", what, b'{"events": []}')
     connection.getresponse().read()
     connection.close()
 """
@@ -740,7 +740,9 @@ def test_celery_delivers(
             for first in (0, 6)
         ]
         # Two pools of celery take their time to start on a machine that is busy.
-        server.wait_requests(12 + len(workers), seconds=90)
+        assert server.wait(
+            lambda: told(server, "/ready") == 2 and told(server, "/done") >= 12, 90
+        )
         for worker in workers:
             worker.signal(signal.SIGTERM)
         for worker in workers:
@@ -750,6 +752,11 @@ def test_celery_delivers(
 
     assert_arrived_once(witness, 12)
     assert_nobody_shared(witness)
+
+
+def told(server: ScriptedServer, what: str) -> int:
+    """Return how often *what* was told."""
+    return sum(what in request.line for request in list(server.requests))
 
 
 def celery_worker(home: Path, first: int, **environ: str) -> Program:
