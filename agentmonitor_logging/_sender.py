@@ -61,17 +61,18 @@ class SupportsSend(Protocol):
 class _Awaited:
     """Know whether what came in before the ledger stood at *mark* has arrived."""
 
-    __slots__ = ("_has_arrived", "_is_over", "mark")
+    __slots__ = ("_has_arrived", "mark")
 
     def __init__(self, mark: int, has_arrived: Passed) -> None:
         self.mark = mark
-        self._has_arrived = has_arrived
-        self._is_over = False
+        self._has_arrived: Optional[Passed] = has_arrived
 
     def __call__(self) -> bool:
-        if not self._is_over:
-            self._is_over = self._has_arrived()
-        return self._is_over
+        has_arrived = self._has_arrived
+        if has_arrived is not None and has_arrived():
+            # It knows the queues, and they the handler: let go of them.
+            self._has_arrived = has_arrived = None
+        return has_arrived is None
 
 
 class Sender:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import Any, Iterator
 
 import pytest
@@ -121,3 +123,20 @@ def test_without_handlers_there_is_nothing_to_wait_for() -> None:
     """flush() and stats() work before anything is configured."""
     assert am.flush(0)
     assert am.Stats() == am.stats()
+
+
+def test_a_handler_goes_when_nobody_needs_it(server, attach) -> None:
+    """Not only when the garbage collector comes by, though somebody has flushed it."""
+    log = logging.getLogger("agent")
+    handler = attach(server.url)
+    log.info("one")
+    assert handler.flush(DEADLINE)
+    gone = weakref.ref(handler.targets()[0])
+    gc.disable()
+    try:
+        log.removeHandler(handler)
+        handler.close()
+        del handler
+        assert gone() is None
+    finally:
+        gc.enable()
