@@ -8,7 +8,6 @@ prints the key.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import ipaddress
 import os
@@ -150,6 +149,8 @@ def _check_names(options: Mapping[str, Any]) -> None:
     for name in options:
         if name in OPTION_NAMES:
             continue
+        import difflib  # costs a millisecond, and a wrong option is rare
+
         near = difflib.get_close_matches(str(name), OPTION_NAMES, n=1)
         advice = f"did you mean {near[0]}?" if near else "see the table in README.md"
         raise ConfigError(f"there is no option {name!r}; {advice}")
