@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from threading import get_ident
-from typing import Any, Deque, Dict, Iterator, Optional
+from typing import Any, Deque, Dict, Optional
 
 from ._passage import Passed
 
@@ -123,8 +123,14 @@ class RecordQueue:
 
     def entered(self) -> int:
         """Return how many records were ever put in."""
-        with self._counting():
+        taking = self._taking
+        held = taking.acquire(timeout=_READ_PATIENCE)
+        try:
             return self._taken + len(self._records)
+        finally:
+            if held:
+                # Not self's: a child that a signal handler forked made another.
+                taking.release()
 
     def done(self) -> None:
         """Take note that what this thread has taken is handed on, or lost."""
@@ -140,18 +146,6 @@ class RecordQueue:
             return min([taken, *self._in_hand.copy().values()]) >= entered
 
         return passed
-
-    @contextlib.contextmanager
-    def _counting(self) -> Iterator[None]:
-        """Keep others from counting, unless that waits for who is waiting here."""
-        taking = self._taking
-        held = taking.acquire(timeout=_READ_PATIENCE)
-        try:
-            yield
-        finally:
-            if held:
-                # Not self's: a child that a signal handler forked made another.
-                taking.release()
 
     def wait(self, timeout: Optional[float]) -> None:
         """Wait for a record at most *timeout* seconds, then let others gather."""

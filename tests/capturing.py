@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any, Iterator, List
 
@@ -49,6 +50,23 @@ def records(request: pytest.FixtureRequest) -> Records:
     logger.setLevel(logging.INFO)
     logger.disabled = False
     return handler
+
+
+@contextlib.contextmanager
+def records_made_with(**attributes: Any) -> Iterator[None]:
+    """Have every record made with *attributes* besides, by a factory of our own."""
+    before = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        record.__dict__.update(attributes)
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(before)
 
 
 def own_frames(error: BaseException) -> List[str]:

@@ -18,7 +18,7 @@ from agentmonitor_logging import (
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import audience_of
 from agentmonitor_logging._snapshot import Snapshot
-from capturing import Records
+from capturing import Records, records_made_with
 from conftest import KEY
 from interpreters import Interpreter, interpreter, run
 from oddities import Card
@@ -246,18 +246,8 @@ def test_a_record_factory_is_heeded(
     server: ScriptedServer, handler: AgentMonitorQueueHandler
 ) -> None:
     """Whoever has records made in a way of his own gets them made."""
-    before = logging.getLogRecordFactory()
-
-    def tagged(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = before(*args, **kwargs)
-        record.request = "r-1"
-        return record
-
-    logging.setLogRecordFactory(tagged)
-    try:
+    with records_made_with(request="r-1"):
         answer(HISTORY)
-    finally:
-        logging.setLogRecordFactory(before)
 
     assert handler.flush(DEADLINE)
     assert "r-1" == server.stored[0]["metadata"]["request"]

@@ -25,7 +25,7 @@ from agentmonitor_logging._snapshot import Snapshot
 from agentmonitor_logging.context import agent_context, current_span
 from agentmonitor_logging.exceptions import ConfigError
 from agentmonitor_logging.tracking import agent_event, log_agent_call
-from capturing import Records, own_frames, records  # noqa: F401
+from capturing import Records, own_frames, records, records_made_with  # noqa: F401
 
 HERE = __file__
 LOGGER = logging.getLogger(__name__)
@@ -654,18 +654,8 @@ def test_adapter_of_an_adapter(records: Records) -> None:
 
 def test_record_factory_is_honoured(records: Records) -> None:
     """setLogRecordFactory decides about our records too."""
-    factory = logging.getLogRecordFactory()
-
-    def with_host(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = factory(*args, **kwargs)
-        record.host = "here"
-        return record
-
-    logging.setLogRecordFactory(with_host)
-    try:
+    with records_made_with(host="here"):
         answer("why")
-    finally:
-        logging.setLogRecordFactory(factory)
 
     assert records.one.host == "here"
 
