@@ -178,11 +178,37 @@ class _Wired:
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Make wired connections, directly or through a proxy."""
+    """Make wired connections, directly or through a proxy, all to one address.
+
+    What requests works out for each request, and what is the same for every one of
+    ours, is worked out once; its answers are urllib3's, without a jar for cookies.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._pool: Any = None
+        self._verified: Any = None
+        self._path = ""
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def cert_verify(self, conn: Any, *args: Any, **kwargs: Any) -> None:
+        verify: Any = super().cert_verify
+        if self._verified is not conn:
+            verify(conn, *args, **kwargs)
+            self._verified = conn
+
+    def request_url(self, *args: Any, **kwargs: Any) -> str:
+        if not self._path:
+            self._path = str(super().request_url(*args, **kwargs))
+        return self._path
+
+    def build_response(self, req: Any, resp: Any) -> Any:
+        return resp
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

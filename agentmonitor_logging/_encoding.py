@@ -10,6 +10,7 @@ import functools
 import json
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
+from ._packing import Packed, replaced, unpacked
 from ._raised import marked
 from ._rendering import Renderer
 from ._shortcut import PlainEvent
@@ -18,12 +19,23 @@ from ._wire import Event
 _FORMAT: Dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}
 _UTF8 = json.JSONEncoder(ensure_ascii=False, **_FORMAT).encode
 _ASCII = json.JSONEncoder(ensure_ascii=True, **_FORMAT).encode
+_ENCODER: Any = json.encoder
 _UNLOOPED: Dict[str, Any] = {"check_circular": False, **_FORMAT}
-_PLAIN = json.JSONEncoder(ensure_ascii=False, **_UNLOOPED).encode
 _PLAIN_ASCII = json.JSONEncoder(ensure_ascii=True, **_UNLOOPED).encode
+_DOCUMENTED = json.JSONEncoder(ensure_ascii=False, **_UNLOOPED)
 
 _IDENTITY = ("event_id", "trace_id", "span_id", "parent_span_id")
 """The metadata that no truncation touches: by it events find together."""
+
+_LARGE = 2_000
+"""From how many characters on an event most likely holds a chat history."""
+
+_MAX_LITERAL = 4_096
+_MAX_LITERALS = 262_144
+"""Characters of one text that is remembered, and of all."""
+
+_NEVER_AGAIN = frozenset((16, 27, 32))
+"""The sizes of ids and times, which are not worth it."""
 
 _LARGEST = 1e15
 _FEWEST_CHARS = 64
@@ -31,6 +43,79 @@ _FEWEST_ITEMS = 8
 
 _IDENTITY_BYTES = 136
 """What an identifying text may take when nothing else fits."""
+
+
+class _Raw(str):
+    """A text that is JSON already, wherever it stands."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+
+class _Literals(Dict[str, str]):
+    """Know texts as JSON has them: a chat history comes again with every call.
+
+    To look for what has to be escaped in a long text takes twenty times as long as to
+    find it here.
+    """
+
+    def __init__(self) -> None:
+        self._chars = 0
+
+    def __missing__(self, text: str) -> str:
+        if type(text) is _Raw:
+            return text
+        literal = str(_ENCODER.encode_basestring(text))
+        size = len(text)
+        if size <= _MAX_LITERAL and size not in _NEVER_AGAIN:
+            if self._chars + size > _MAX_LITERALS or len(self) >= _MAX_LITERALS // 64:
+                self.clear()
+                self._chars = 0
+            self._chars += size
+            self[text] = literal
+        return literal
+
+
+def _encoder(text: Callable[[str], str]) -> Optional[Callable[[Any], str]]:
+    """Return an encoder of plain JSON data, where *text* encodes the texts.
+
+    It is the one in `json`, which makes it anew for every call. That is not documented,
+    so it is asked first whether it is what it was since 3.2; None if it is not.
+    """
+    try:
+        style = None, ":", ",", False, False, False
+        chunks = _ENCODER.c_make_encoder(None, _DOCUMENTED.default, text, *style)
+        sample = {"a": ["\n\u00e4", {"b": 1.5}, None, True], "c": -7}
+        if "".join(chunks(sample, 0)) == _DOCUMENTED.encode(sample):
+            return lambda tree: "".join(chunks(tree, 0))
+    except Exception:  # noqa: S110 - it is another, or there is none
+        pass
+    return None
+
+
+_literal = _Literals().__getitem__
+_encode_plain = _encoder(_ENCODER.encode_basestring) or _DOCUMENTED.encode
+_encode_known = _encoder(_literal)
+
+
+def _plain_json(event: PlainEvent) -> str:
+    if _encode_known is None or event.size < _LARGE:
+        event.unpack()
+        return _encode_plain(event)
+    if not event.is_packed:
+        return _encode_known(event)
+    return _encode_known({**event, "input_data": replaced(event["input_data"], _raw)})
+
+
+def _raw(packed: Packed) -> Any:
+    """Return a chat history as JSON, where all its messages have the same keys."""
+    _, keys, sizes, values = packed
+    if sizes is not None:
+        return unpacked(packed)
+    names = [_literal(key).replace("%", "%%") for key in keys]
+    message = ",".join([f"{name}:%s" for name in names])
+    messages = ",".join([f"{{{message}}}"] * (len(values) // len(keys)))
+    return _Raw(f"[{messages % tuple(map(_literal, values))}]")
 
 
 def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes:
@@ -41,33 +126,40 @@ def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes
     as a whole. The metadata then says ``"truncated": true``. The agent, type, time,
     status and the ids always survive. Never raises.
     """
-    is_plain = type(event) is PlainEvent
-    if not is_plain and type(event) is not dict:
+    if type(event) is not PlainEvent and type(event) is not dict:
         event = _rendered(event)
     try:
-        if is_plain or not _is_plainly_larger(event, max_bytes):
-            encode_it = _of_plain if is_plain else _strict
-            encoded = encode_it(event, ensure_ascii)
+        if isinstance(event, PlainEvent):
+            encoded = _of_plain(event, ensure_ascii)
+            if len(encoded) <= max_bytes:
+                return encoded
+            event.unpack()
+        elif not _is_plainly_larger(event, max_bytes):
+            encoded = _strict(event, ensure_ascii)
             if len(encoded) <= max_bytes:
                 return encoded
         return _truncated(event, max_bytes, ensure_ascii)
     except Exception:  # a redactor may leave anything
+        if isinstance(event, PlainEvent):
+            event.unpack()
         return _truncated(_rendered(event), max_bytes, ensure_ascii)
 
 
-def _of_plain(event: Event, ensure_ascii: bool) -> bytes:
+def _of_plain(event: PlainEvent, ensure_ascii: bool) -> bytes:
     """Encode what is known to be plain and without a cycle, so without looking."""
     if ensure_ascii:
+        event.unpack()
         return _PLAIN_ASCII(event).encode()
     dumps = fast_dumps()
     if dumps is not None:
+        event.unpack()
         try:
             # A copy: orjson's bytes hold on to all of the buffer they grew in, four
             # kilobytes at least for each event that waits.
             return memoryview(dumps(event)).tobytes()
         except TypeError:  # a key of a class below str, perhaps
             return _strict(event, ensure_ascii)
-    return _PLAIN(event).encode()
+    return _plain_json(event).encode()
 
 
 @functools.lru_cache(maxsize=None)

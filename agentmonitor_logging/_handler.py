@@ -28,6 +28,7 @@ from . import _audience, _diagnostics, _naming, _process
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
 from ._ids import long_id
+from ._packing import merged
 from ._passage import Passage, Passed, side_by_side
 from ._pickling import dress_of, options_of, rebuilt
 from ._snapshot import EVENT_ID, name
@@ -185,9 +186,10 @@ class AgentMonitorHandler(logging.Handler):
     ) -> Optional[PlainEvent]:
         """Return the event of the record with the attributes *fields*.
 
-        It comes from a queue handler of ours. None if it is one that `take` is for.
+        They are what a queue handler of ours put in. None if `take` is for them.
         """
         try:
+            fields = merged(fields)
             accepted_by = fields[ACCEPTED_BY]
             if accepted_by[0] != _process.forks or id(self._ledger) not in accepted_by:
                 return None

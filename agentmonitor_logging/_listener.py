@@ -248,27 +248,34 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         """
         target = self._only_target()
         events: List[PlainEvent] = []
-        try:
-            while target is not None and type(record) is dict:
-                record = whole(record)
-                event = target.plain_event_of(record, self.respect_handler_level)
-                if event is None:
-                    break
-                events.append(event)
-                record = self._next_of_run(events)
-                if record is None:
-                    break
-        finally:
-            if target is not None and events:
-                target.take_plain(events)
-        if record is not None:
-            self._handle_safely(record)
+        if target is not None:
+            try:
+                record = self._take_plain(record, target, events)
+            finally:
+                if events:
+                    target.take_plain(events)
+        self._handle_safely(record)
 
-    def _next_of_run(self, events: List[PlainEvent]) -> Any:
-        try:
-            return self._records.get_nowait() if len(events) < RUN else None
-        except queue.Empty:
-            return None
+    def _take_plain(
+        self, record: Any, target: AgentMonitorHandler, events: List[PlainEvent]
+    ) -> Any:
+        """Take plain events for *events*; return a record that is none, if one came."""
+        respects_level = self.respect_handler_level
+        waiting = [record]
+        while waiting:
+            for place, taken in enumerate(waiting, 1):
+                event = None
+                if type(taken) is dict:
+                    event = target.plain_event_of(taken, respects_level)
+                if event is None:
+                    # Those after it are not to wait for it here, where nobody else
+                    # can get at them: it may take any time, or for ever.
+                    self._records.put_back(waiting[place:])
+                    return taken
+                events.append(event)
+            # Not before the first one is known to be plain.
+            waiting = self._records.take(RUN - 1) if len(events) == 1 else []
+        return None
 
     def _only_target(self) -> Optional[AgentMonitorHandler]:
         handlers = self.handlers
@@ -326,7 +333,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def _handle_safely(self, record: Any) -> None:
         if record is None:
-            # The sentinel of somebody who stops a listener the standard way.
+            # Nothing, or the sentinel of somebody who stops it the standard way.
             return
         try:
             self.handle(record)

@@ -9,7 +9,7 @@ sees it. Only who takes records out of our own queue ever meets what is packed.
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 CONSTANT = "_agent_constant"
 """The attribute that holds those which a queued record has in common with others."""
@@ -72,13 +72,31 @@ def _packed(messages: List[Any], most: int) -> Optional[Packed]:
 
 def whole(fields: Dict[str, Any]) -> Dict[str, Any]:
     """Return a record's attributes as they are where nothing is packed."""
+    record = merged(fields)
+    if record is not fields and PACKED in fields:
+        record["input_data"] = unpacked(record["input_data"])
+    return record
+
+
+def merged(fields: Dict[str, Any]) -> Dict[str, Any]:
+    """Do the same, but leave packed what is."""
     constant = fields.get(CONSTANT)
-    if type(constant) is Constant:
-        del fields[CONSTANT]
-        fields = {**constant, **fields}
-        if fields.pop(PACKED, None):
-            fields["input_data"] = unpacked(fields["input_data"])
-    return fields
+    if type(constant) is not Constant:
+        return fields
+    record = {**constant, **fields}
+    del record[CONSTANT]
+    record.pop(PACKED, None)
+    return record
+
+
+def is_packed(value: Any) -> bool:
+    """Tell whether *value* is what `pack` returns."""
+    return type(value) is tuple and len(value) > 0 and value[0] is _MARK
+
+
+def keys_and_values(packed: Packed) -> Tuple[Packed, Packed]:
+    """Return all keys of the messages in *packed*, and all values."""
+    return packed[1], packed[3]
 
 
 def unpacked(tree: Any) -> Any:
@@ -87,7 +105,7 @@ def unpacked(tree: Any) -> Any:
     Dicts and lists of it are changed; anything else holds nothing that is packed.
     """
     kind = type(tree)
-    if kind is tuple and tree and tree[0] is _MARK:
+    if kind is tuple and is_packed(tree):
         return _messages(tree)
     if kind is dict or kind is list:
         for place, item in tree.items() if kind is dict else enumerate(tree):
@@ -95,6 +113,16 @@ def unpacked(tree: Any) -> Any:
             if changed is not item:  # keys of any class are not looked up again
                 tree[place] = changed
     return tree
+
+
+def replaced(tree: Any, made: Callable[[Packed], Any]) -> Any:
+    """Return a copy of *tree* with what is *made* of it in place of what is packed."""
+    kind = type(tree)
+    if kind is dict:
+        return {name: replaced(item, made) for name, item in tree.items()}
+    if kind is list:
+        return [replaced(item, made) for item in tree]
+    return made(tree) if is_packed(tree) else tree
 
 
 def _messages(packed: Packed) -> List[Dict[Any, Any]]:

@@ -18,7 +18,6 @@ import time
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import requests
-import requests.structures
 import requests.utils
 import urllib3.exceptions
 
@@ -101,20 +100,20 @@ class Transport:
         body, headers = self._encoded(batch)
         return self._read(self._destination.post(body, headers, self._wire.left()))
 
-    def _read(self, response: requests.Response) -> Answer:
+    def _read(self, response: Any) -> Answer:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        spare = 200 <= response.status_code < 300
+        spare = 200 <= response.status < 300
         self._wire.hurry(_SPARE_BODY_SECONDS if spare else _BODY_SECONDS)
         body, whole = b"", False
         if not spare or _ends(headers):
             with contextlib.suppress(Exception):  # torn or garbled: the status counts
-                body = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
+                body = response.read(MAX_ANSWER_BYTES, decode_content=False)
                 whole = len(body) < MAX_ANSWER_BYTES
         if not whole:
             # Only a connection that was read to the end can carry another request.
             response.close()
             self.close()
-        return Answer(response.status_code, headers, body, self._masked)
+        return Answer(response.status, headers, body, self._masked)
 
     def _masked(self, text: str) -> str:
         # A server may quote our header back, and answers end up in log lines.
@@ -168,14 +167,18 @@ class _Destination:
             "User-Agent": "agentmonitor-logging",
         }
 
-    def post(
-        self, body: bytes, headers: Mapping[str, str], timeout: float
-    ) -> requests.Response:
-        """Post *body* within *timeout* seconds; a redirect is not followed."""
-        request = self._request
+    def post(self, body: bytes, headers: Mapping[str, str], timeout: float) -> Any:
+        """Post *body* within *timeout* seconds; a redirect is not followed.
+
+        Returns the answer as urllib3 has it.
+        """
+        request: Any = self._request
         request.body = body
-        own = {**self._headers, **headers, "Content-Length": str(len(body))}
-        request.headers = requests.structures.CaseInsensitiveDict(own)
+        request.headers = {
+            **self._headers,
+            **headers,
+            "Content-Length": str(len(body)),
+        }
         try:
             return self.adapter.send(
                 request,

@@ -24,7 +24,8 @@ context
 _naming
 _snapshot
 _wire _templates
-_shortcut _arguments
+_shapes _arguments
+_shortcut
 _capture _rendering
 _encoding
 events redaction sampling

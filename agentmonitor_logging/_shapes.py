@@ -1,0 +1,157 @@
+"""What the names and the types of a record's attributes tell of its event.
+
+A program logs in few places, each with the same fields of the same types every time.
+So what follows from those is found out once: which of them go into the metadata,
+which hold text, and whether all is plain JSON data at the first level.
+"""
+
+from __future__ import annotations
+
+import logging
+from operator import itemgetter
+from typing import AbstractSet, Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+
+from ._snapshot import EVENT_ID, Snapshot
+from ._wire import IN_ORDER, KNOWN, NAMED, RESERVED, STATUS, TRACE_IDS
+
+MAX_NAME = 256
+_MAX_NAMES = 2_048
+"""Names that are known to be good ones, and of how many characters."""
+
+_MAX_SHAPES, _MAX_FIELDS = 1_024, 256
+"""How many shapes are remembered, and of how many attributes each."""
+
+_NONE = type(None)
+_NUMBERS = frozenset((int, float))
+_OPTIONAL_NUMBER = frozenset((int, float, _NONE))
+_OPTIONAL_TEXT = frozenset((str, _NONE))
+_OPTIONAL_DICT = frozenset((dict, Snapshot, _NONE))
+_JSON = frozenset((str, int, float, bool, _NONE, dict, list))
+_REMEMBERED = _JSON.union((Snapshot, tuple))
+"""No classes of the application, which would live for as long as we remember them."""
+
+BASE = ("event_id", "logger", "level", "message", "function_name", "module")
+"""The metadata of every event."""
+
+MESSAGE = BASE.index("message")
+_OF_BASE = (EVENT_ID, "name", "levelname", "msg", "funcName", "module")
+
+_FITTING: Dict[str, AbstractSet[Any]] = {
+    **dict.fromkeys((*_OF_BASE, "event_type", "status"), frozenset((str,))),
+    **dict.fromkeys((*NAMED, *TRACE_IDS), _OPTIONAL_TEXT),
+    **dict.fromkeys(("latency_ms", "cost_usd", "timestamp"), _OPTIONAL_NUMBER),
+    **dict.fromkeys(("metadata", "_agent_context"), _OPTIONAL_DICT),
+    # These say that a record tells of an error, or in words of its own.
+    **dict.fromkeys(("exc_text", "stack_info", "_agent_error"), frozenset((_NONE,))),
+    **dict.fromkeys(("error_message", "agent_id", "event_id"), frozenset((_NONE,))),
+    "created": _NUMBERS,
+    "levelno": frozenset((int,)),
+}
+
+Types = Mapping[str, Any]
+_Pick = Callable[[Any], Tuple[Any, ...]]
+_good_names: Set[str] = set()
+
+
+class Shape:
+    """Know what a record's event is made of; *types* are those of its attributes."""
+
+    __slots__ = (
+        *("base_of", "containers_of", "floats_of", "given", "given_of", "has_status"),
+        *("ids", "named", "names", "texts_of", "whole_of"),
+    )
+
+    def __init__(self, types: Types, given: Tuple[str, ...]) -> None:
+        self.given = given
+        """The attributes that go into the metadata as they are."""
+        self.named = tuple(name for name in NAMED if types.get(name) is str)
+        self.ids = tuple(
+            item for item in TRACE_IDS.items() if types.get(item[0]) is str
+        )
+        self.has_status = "status" in types
+        self.names = frozenset((*BASE, *given, *self.named))
+        self.base_of = itemgetter(*_OF_BASE)
+        self.given_of = _picker(given)
+        kinds = [types[name] for name in given]
+        self.texts_of = _picker(_places(kinds, (str,)))
+        self.floats_of = _picker(_places(kinds, (float,)))
+        self.whole_of = _picker(_places(kinds, (int,)))
+        self.containers_of = _picker(_places(kinds, (dict, list)))
+
+    def is_unusual(self, fields: Mapping[str, Any]) -> bool:
+        """Tell at a glance whether the record tells of an error."""
+        if self.has_status and STATUS.get(fields["status"]) != "success":
+            return True
+        return bool(fields["levelno"] >= logging.ERROR)
+
+
+_shapes: Dict[Any, Optional[Shape]] = {}
+
+
+def shape_of(fields: Mapping[str, Any]) -> Optional[Shape]:
+    """Return the shape of a record's attributes, or None if it is for the careful way.
+
+    May raise what a class of the application raises.
+    """
+    names, kinds = tuple(fields), tuple(map(type, fields.values()))
+    try:
+        return _shapes[names, kinds]
+    except KeyError:
+        pass
+    if (
+        len(names) > _MAX_FIELDS
+        or not _REMEMBERED.issuperset(kinds)
+        or not all(map(_is_usual_name, names))
+    ):
+        return None
+    if len(_shapes) >= _MAX_SHAPES:
+        del _shapes[next(iter(_shapes))]
+    shape = _shapes[names, kinds] = _new_shape(names, dict(zip(names, kinds)))
+    return shape
+
+
+def _new_shape(names: Tuple[str, ...], types: Types) -> Optional[Shape]:
+    given = tuple(name for name in names[len(IN_ORDER) :] if name not in KNOWN)
+    if (
+        names[: len(IN_ORDER)] != IN_ORDER
+        or EVENT_ID not in types
+        or not RESERVED.isdisjoint(given)
+        or "_agent_" in "".join(given)
+        or any(types[name] not in _FITTING[name] for name in _FITTING if name in types)
+        or any(types[name] not in _JSON for name in given)
+    ):
+        return None
+    shape = Shape(types, given)
+    return shape if are_good(shape.names) else None
+
+
+def _is_usual_name(name: Any) -> bool:
+    # A name of a class of its own may be equal to another, and is not the same.
+    return type(name) is str and len(name) <= MAX_NAME
+
+
+def are_good(names: AbstractSet[str]) -> bool:
+    """Tell whether *names* can be keys as they are."""
+    if _good_names.issuperset(names):
+        return True
+    for name in names - _good_names:
+        if type(name) is not str or len(name) > MAX_NAME or not name.isascii():
+            return False
+        if len(_good_names) >= _MAX_NAMES:
+            _good_names.clear()
+        _good_names.add(name)
+    return True
+
+
+def _places(kinds: List[Any], wanted: Tuple[Any, ...]) -> Tuple[int, ...]:
+    return tuple(at for at, kind in enumerate(kinds) if kind in wanted)
+
+
+def _picker(keys: Tuple[Any, ...]) -> _Pick:
+    """Return what takes the items *keys* out of a collection, as a tuple."""
+    if not keys:
+        return lambda _: ()
+    if len(keys) == 1:
+        (key,) = keys
+        return lambda collection: (collection[key],)
+    return itemgetter(*keys)
