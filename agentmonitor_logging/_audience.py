@@ -19,6 +19,7 @@ from typing import (
     NamedTuple,
     Optional,
     Protocol,
+    Tuple,
     Union,
 )
 
@@ -68,8 +69,11 @@ class Feed(Protocol):
     def takes_fields(self, level: int) -> bool:
         """Tell whether it takes those of a record of *level*, as things stand."""
 
-    def put_fields(self, fields: Dict[str, Any], *, are_private: bool) -> None:
-        """Queue *fields*; a copy of those that are not private."""
+    def put_fields(self, fields: Dict[str, Any]) -> None:
+        """Queue a copy of *fields*."""
+
+    def put_call(self, parts: Tuple[Any, ...]) -> None:
+        """Queue a call, of which *parts* are those of a `Capsule` but the first."""
 
 
 class _Only:

@@ -139,12 +139,13 @@ class Calls:
             output = as_object(result) if self.has_output else None
             self.log(step, input_data, output)
             return
-        fields = step.fields()
-        fields["event_type"] = self._event_type
-        fields["input_data"] = input_data
-        fields["output_data"] = as_object(result, dict) if self.has_output else None
-        fields["metadata"] = self._metadata.copy()
-        self._producer.log_private_success(fields)
+        output = as_object(result, dict) if self.has_output else None
+        put = self._producer.put_success
+        if not put(step, self._event_type, input_data, output, self._metadata):
+            # Somebody else has come to hear it meanwhile.
+            if type(output) is dict:
+                output = Snapshot(output)
+            self.log(step, input_data.public(), output)
 
     def log(
         self,

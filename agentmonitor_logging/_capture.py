@@ -26,7 +26,8 @@ from typing import (
 
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import AnyLogger, audience_of
-from agentmonitor_logging._packing import CONSTANT, FEW, PACKED, pack, unpacked
+from agentmonitor_logging._capsule import StepFacts
+from agentmonitor_logging._packing import FEW, pack, unpacked
 from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import (
     MAX_NODES,
@@ -129,6 +130,11 @@ class PrivateInput(NamedTuple):
 
     copy: Dict[str, Any]
     is_packed: bool
+
+    def sealed(self) -> Any:
+        """Return it as it stands in a `Capsule`."""
+        copy = self.copy
+        return (tuple(copy), tuple(copy.values())) if self.is_packed else copy
 
     def public(self) -> Snapshot:
         """Return it as `copied` would have made it."""
@@ -242,6 +248,13 @@ class Step:
             "_agent_context": _NOTHING_BOUND if binding is None else _bound(binding),
         }
 
+    def facts(self) -> StepFacts:
+        """Return the same for a `Capsule`."""
+        span, binding = self._span or new_span(), self._binding
+        bound = None if binding is None else snapshot(binding.fields)
+        ids = span.trace_id, span.span_id, span.parent_span_id
+        return (self._timestamp, self._latency_ms, *ids, bound)
+
 
 def _bound(binding: Binding) -> Snapshot:
     return Snapshot(snapshot(binding.fields))
@@ -278,7 +291,7 @@ class Producer:
         if feed is not None:
             attributes = self._attributes(fields)
             if attributes is not None:
-                feed.put_fields(attributes, are_private=False)
+                feed.put_fields(attributes)
                 return
         logger = self.audience.logger
         args = (self.name, fields["latency_ms"])
@@ -289,28 +302,25 @@ class Producer:
         else:
             self._log(self._success, args, fields)
 
-    def log_private_success(self, fields: Dict[str, Any]) -> None:
-        """Log *fields* as a success; their input is a `PrivateInput`."""
-        given: PrivateInput = fields["input_data"]
+    def put_success(
+        self,
+        step: Step,
+        event_type: str,
+        given: PrivateInput,
+        output: Any,
+        metadata: Dict[str, Any],
+    ) -> bool:
+        """Queue a success without a record; tell whether nobody else would hear it."""
         feed = self.audience.feed(self.level)
-        if feed is not None:
-            fields["status"] = "success"
-            logger: Any = self.audience.logger
-            parts = self._success.parts(logger, (self.name, fields["latency_ms"]))
-            if parts is not None:
-                fields["input_data"] = given.copy
-                if given.is_packed:
-                    fields[PACKED] = True
-                fields[CONSTANT] = parts.constant
-                fields.update(parts.own)
-                feed.put_fields(fields, are_private=True)
-                return
-        # Somebody else has come to hear it meanwhile.
-        fields["input_data"] = given.public()
-        for name in ("output_data", "metadata"):
-            if type(fields[name]) is dict:
-                fields[name] = Snapshot(fields[name])
-        self.log_success(fields)
+        if feed is None:
+            return False
+        logger: Any = self.audience.logger
+        stamped = self._success.stamped(logger)
+        if stamped is None:
+            return False
+        told = self.name, event_type, given.sealed(), output, metadata
+        feed.put_call((*stamped, step.facts(), told))
+        return True
 
     def _attributes(self, fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         """Return what the record of a success would hold, if it can be known."""

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import (
     TYPE_CHECKING,
     Any,
-    Dict,
     Iterable,
     Optional,
     Protocol,
@@ -25,10 +24,10 @@ from typing import (
 )
 
 from . import _audience, _diagnostics, _naming, _process
+from ._capsule import level_of
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
 from ._ids import long_id
-from ._packing import merged
 from ._passage import Passage, Passed, side_by_side
 from ._pickling import dress_of, options_of, rebuilt
 from ._snapshot import EVENT_ID, name
@@ -92,7 +91,7 @@ class AgentMonitorHandler(logging.Handler):
         from ._encoding import fast_dumps
         from ._loss import encoded_loss_event
         from ._sender import Sender
-        from ._shortcut import plain_event, words_as_usual
+        from ._shortcut import call_event, plain_event, words_as_usual
         from ._transport import Transport
         from .events import converted, encode, makes_plain_events
         from .redaction import Redactor
@@ -101,6 +100,7 @@ class AgentMonitorHandler(logging.Handler):
         fast_dumps()
         self._converted = converted
         self._plain_event = plain_event
+        self._call_event = call_event
         self._words_as_usual = words_as_usual
         self._makes_plain_events = makes_plain_events
         self._encode = encode
@@ -181,27 +181,26 @@ class AgentMonitorHandler(logging.Handler):
             and self._words_as_usual()
         )
 
-    def plain_event_of(
-        self, fields: Dict[str, Any], respects_level: bool
-    ) -> Optional[PlainEvent]:
-        """Return the event of the record with the attributes *fields*.
+    def plain_event_of(self, queued: Any, respects_level: bool) -> Optional[PlainEvent]:
+        """Return the event of what a queue handler of ours put into its queue.
 
-        They are what a queue handler of ours put in. None if `take` is for them.
+        None if it is one that `take` is for.
         """
+        config, is_call = self._config, type(queued) is tuple
+        options = config.agent_id, config.metadata, config.max_event_bytes
         try:
-            fields = merged(fields)
-            accepted_by = fields[ACCEPTED_BY]
+            accepted_by = queued[0 if is_call else ACCEPTED_BY]
             if accepted_by[0] != _process.forks or id(self._ledger) not in accepted_by:
                 return None
-            if respects_level and fields["levelno"] < self.level:
+            level = level_of(queued) if is_call else queued["levelno"]
+            if respects_level and level < self.level:
                 return None
-            name(fields, fields.get(EVENT_ID) or long_id())
+            if is_call:
+                return self._call_event(queued, long_id(), *options)
+            name(queued, queued.get(EVENT_ID) or long_id())
         except Exception:  # something is missing, or is not what it should be
             return None
-        config = self._config
-        return self._plain_event(
-            fields, config.agent_id, config.metadata, config.max_event_bytes
-        )
+        return self._plain_event(queued, *options)
 
     def take_plain(self, events: Sequence[PlainEvent]) -> None:
         """Ship *events*, which are accepted, on a thread of ours."""
@@ -248,8 +247,12 @@ class AgentMonitorHandler(logging.Handler):
 
     def fail(self, record: Any) -> None:
         """Take note that *record*, or what was queued for it, did not come to us."""
-        fields = record if type(record) is dict else getattr(record, "__dict__", {})
-        if id(self._ledger) in fields.get(ACCEPTED_BY, ()):
+        if type(record) is tuple:
+            accepted_by = record[0]
+        else:
+            fields = record if type(record) is dict else getattr(record, "__dict__", {})
+            accepted_by = fields.get(ACCEPTED_BY, ())
+        if id(self._ledger) in accepted_by:
             self._ledger.lose("conversion_error")
 
     def nudge(self) -> None:

@@ -12,10 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from . import _diagnostics, _naming, _process
+from ._capsule import opened
 from ._echo import ACCEPTED_BY, is_of_our_threads
 from ._handler import FOREVER, AgentMonitorHandler
 from ._ids import long_id
-from ._packing import whole
 from ._passage import Passed
 from ._queue import ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, named
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RUN = 25
 """How many events the listener makes before it hands them over: few enough that they
 are a small part of its slice, and of what is lost should the process be killed."""
+
+_OURS = (dict, tuple)
+"""What queue handlers of ours put in: the attributes of a record, or a `Capsule`."""
 
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
@@ -160,14 +163,15 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def prepare(self, record: Any) -> Any:
         """Make a record of what a queue handler of ours put in, if it is none yet."""
+        if type(record) is tuple:
+            record = opened(record)
         if type(record) is dict:
-            record = whole(record)
             return named(record, record.get(EVENT_ID) or long_id())
         return record
 
     def handle(self, record: Any) -> None:
         """Hand *record* to each target whose level it has."""
-        is_ours, taken = type(record) is dict, record
+        is_ours, taken = type(record) in _OURS, record
         try:
             record = self.prepare(record)
         except Exception as error:  # of a subclass, perhaps
@@ -265,7 +269,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         while waiting:
             for place, taken in enumerate(waiting, 1):
                 event = None
-                if type(taken) is dict:
+                if type(taken) in _OURS:
                     event = target.plain_event_of(taken, respects_level)
                 if event is None:
                     # Those after it are not to wait for it here, where nobody else

@@ -11,12 +11,6 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-CONSTANT = "_agent_constant"
-"""The attribute that holds those which a queued record has in common with others."""
-
-PACKED = "_agent_packed"
-"""The attribute that says of such a record that its input holds what is packed."""
-
 FEW = 3
 """Up to so many messages are not worth it."""
 
@@ -24,10 +18,6 @@ MAX_TEXT = 1_048_576
 """Characters kept of one string, or bytes of one buffer that cannot change. What is
 longer never leaves the process, and would stay in memory for as long as it is queued;
 what is not is shared."""
-
-
-class Constant(Dict[str, Any]):
-    """Attributes that a record has in common with others; of a class that is ours."""
 
 
 _DICTS = frozenset((dict,))
@@ -68,25 +58,6 @@ def _packed(messages: List[Any], most: int) -> Optional[Packed]:
     first = keys[: sizes[0]]
     are_alike = first and keys == first * len(messages)
     return (_MARK, first, None, values) if are_alike else (_MARK, keys, sizes, values)
-
-
-def whole(fields: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a record's attributes as they are where nothing is packed."""
-    record = merged(fields)
-    if record is not fields and PACKED in fields:
-        record["input_data"] = unpacked(record["input_data"])
-    return record
-
-
-def merged(fields: Dict[str, Any]) -> Dict[str, Any]:
-    """Do the same, but leave packed what is."""
-    constant = fields.get(CONSTANT)
-    if type(constant) is not Constant:
-        return fields
-    record = {**constant, **fields}
-    del record[CONSTANT]
-    record.pop(PACKED, None)
-    return record
 
 
 def is_packed(value: Any) -> bool:

@@ -224,9 +224,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         return True
 
     def takes_fields(self, level: int) -> bool:
-        """Tell whether `put_fields` does all that `handle` would with a record.
+        """Tell whether `put_fields` and `put_call` do all that `handle` would.
 
-        It is of *level*, and made by us of what nobody else can change.
+        With a record of *level* that is made by us, of what nobody else can change.
         """
         return (
             self._is_direct
@@ -238,19 +238,28 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             and get_ident() not in own_work_of
         )
 
-    def put_fields(self, fields: Dict[str, Any], *, are_private: bool) -> None:
+    def put_fields(self, fields: Dict[str, Any]) -> None:
         """Queue the attributes of a record that nobody else will see; never wait."""
         accepted_by = self._accepted_by  # first of all, see the listener
         try:
-            if not are_private:
-                make_private(fields, STANDARD)
+            make_private(fields, STANDARD)
             fields[ACCEPTED_BY] = accepted_by
-            self._records.put_nowait(fields)
-        except queue.Full:
-            self._lose_to_full_queue()
+            self._put(fields)
         except Exception as error:  # nothing reaches the application
             self._refused(error)
-            return
+
+    def put_call(self, parts: Tuple[Any, ...]) -> None:
+        """Queue a call, of which *parts* are those of a `Capsule` but the first."""
+        try:
+            self._put((self._accepted_by, *parts))
+        except Exception as error:  # nothing reaches the application
+            self._refused(error)
+
+    def _put(self, queued: Any) -> None:
+        try:
+            self._records.put_nowait(queued)
+        except queue.Full:
+            self._lose_to_full_queue()
         if self._listener._thread is None:
             self._begin()
 

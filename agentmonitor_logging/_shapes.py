@@ -33,6 +33,7 @@ _REMEMBERED = _JSON.union((Snapshot, tuple))
 BASE = ("event_id", "logger", "level", "message", "function_name", "module")
 """The metadata of every event."""
 
+BASE_NAMES = frozenset(BASE)
 MESSAGE = BASE.index("message")
 _OF_BASE = (EVENT_ID, "name", "levelname", "msg", "funcName", "module")
 

@@ -28,8 +28,9 @@ from typing import (
     Tuple,
 )
 
+from ._capsule import Capsule, input_of
 from ._packing import is_packed, keys_and_values, unpacked
-from ._shapes import BASE, MESSAGE, Shape, are_good, shape_of
+from ._shapes import BASE, BASE_NAMES, MESSAGE, Shape, are_good, shape_of
 from ._snapshot import Snapshot
 from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, Event, is_id, utc
 
@@ -145,6 +146,22 @@ def plain_event(
         return None
 
 
+def call_event(
+    capsule: Capsule,
+    event_id: str,
+    agent_id: str,
+    metadata: Optional[Mapping[str, Any]],
+    max_bytes: int,
+) -> Optional[PlainEvent]:
+    """Return the event of a call that went well, if it is a plain one."""
+    try:
+        return _event_of_call(
+            capsule, event_id, agent_id, metadata, min(max_bytes, MAX_CHARS)
+        )
+    except Exception:  # as above
+        return None
+
+
 class _UnusualError(Exception):
     """Say that a record is for the careful way."""
 
@@ -160,11 +177,12 @@ def _event(
     if fields["args"]:
         texts[MESSAGE] = _formatted(fields)
     described: Dict[str, Any] = dict(zip(BASE, texts))
-    event = PlainEvent(_assembled(fields, agent_id))
+    context = fields.get("_agent_context")
+    event = PlainEvent(_assembled(fields, _agent_id(context, agent_id)))
     # In place of the event id, in which nobody looks for a secret.
     texts[0] = event["agent_id"]
     texts.append(event["event_type"])
-    nodes = _added(described, fields, of_handler)
+    nodes = _added(described, of_handler, context, fields.get("metadata"))
     if shape.given:
         given = shape.given_of(fields)
         _check_numbers(shape, given)
@@ -174,21 +192,56 @@ def _event(
     for name in shape.named:
         described[name] = text = fields[name]
         texts.append(text)
-    for name in ("input_data", "output_data"):
-        if event[name] is not None:
-            nodes.append(event[name])
-    event.texts, event.names, event.is_packed = texts, shape.names, False
-    if nodes:
-        _look_through(event, nodes)
-    event.size = _sound_size(texts)
-    if event.size > max_chars:
-        raise _UnusualError
+    _look_through(event, nodes, texts, shape.names, max_chars)
     for name, length in shape.ids:
         given = fields[name]
         if not is_id(given, length):
             raise _UnusualError
         described[name] = given
     event["metadata"] = described
+    return event
+
+
+def _event_of_call(
+    capsule: Capsule,
+    event_id: str,
+    agent_id: str,
+    of_handler: Optional[Mapping[str, Any]],
+    max_chars: int,
+) -> PlainEvent:
+    _, (common, _), stamp, step, told = capsule
+    began, latency, trace_id, span_id, parent_id, context = step
+    called, event_type, given, output, metadata = told
+    moment = utc(began)
+    if common["levelno"] >= logging.ERROR or moment is None:
+        raise _UnusualError
+    message = common["msg"] % (called, latency)
+    place = message, common["funcName"], common["module"]
+    agent_id = _agent_id(context, agent_id)
+    event_type = event_type.strip() or "log"
+    texts = [agent_id, common["name"], stamp[0], *place, event_type]
+    if not _TEXTS.issuperset(map(type, texts)):
+        raise _UnusualError
+    described = dict(zip(BASE, (event_id, *texts[1:6])))
+    event = PlainEvent(
+        agent_id=agent_id,
+        event_type=event_type,
+        timestamp=moment,
+        input_data=input_of(given),
+        output_data=None if output is None else _payload(output),
+        metadata=described,
+        cost_usd=None,
+        latency_ms=latency,
+        status="success",
+        error_message=None,
+    )
+    nodes = _added(described, of_handler, context, metadata)
+    _look_through(event, nodes, texts, BASE_NAMES, max_chars)
+    # They are ours, or OpenTelemetry's.
+    described["trace_id"] = trace_id
+    described["span_id"] = span_id
+    if parent_id is not None:
+        described["parent_span_id"] = parent_id
     return event
 
 
@@ -204,9 +257,9 @@ def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
     moment = utc(began)
     if moment is None or (cost is not None and not -_LARGEST <= cost < _LARGEST):
         raise _UnusualError
-    context, taken, given = get("_agent_context"), get("input_data"), get("output_data")
+    taken, given = get("input_data"), get("output_data")
     return {
-        "agent_id": _agent_id(context, agent_id) if context else agent_id,
+        "agent_id": agent_id,
         "event_type": get("event_type", "log").strip() or "log",
         "timestamp": moment,
         "input_data": None if taken is None else _payload(taken),
@@ -219,8 +272,8 @@ def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
     }
 
 
-def _agent_id(context: Mapping[str, Any], agent_id: str) -> str:
-    bound = context.get("agent_id")
+def _agent_id(context: Optional[Mapping[str, Any]], agent_id: str) -> str:
+    bound = context.get("agent_id") if context else None
     chosen = agent_id if bound is None else bound.strip() or agent_id
     if type(chosen) is not str:
         raise _UnusualError
@@ -245,8 +298,9 @@ def _formatted(fields: Mapping[str, Any]) -> Any:
 
 def _added(
     described: Dict[str, Any],
-    fields: Mapping[str, Any],
     of_handler: Optional[Mapping[str, Any]],
+    context: Optional[Mapping[str, Any]],
+    of_record: Optional[Mapping[str, Any]],
 ) -> List[Any]:
     """Add to the metadata what else there is, and return it; the last one wins."""
     added: List[Any] = []
@@ -254,7 +308,6 @@ def _added(
         if not _SCALARS.issuperset(map(type, of_handler.values())):
             raise _UnusualError
         added.append(of_handler)
-    context, of_record = fields.get("_agent_context"), fields.get("metadata")
     if context:
         bound = context.get("metadata")
         if bound is not None:
@@ -282,33 +335,56 @@ def _check_numbers(shape: Shape, given: Tuple[Any, ...]) -> None:
         raise _UnusualError
 
 
-def _look_through(event: PlainEvent, nodes: List[Any]) -> None:
-    """Note what *nodes* hold; raise unless all of it is plain JSON data."""
-    texts, names = event.texts, set(event.names)
-    values = 0
+def _look_through(
+    event: PlainEvent,
+    nodes: List[Any],
+    texts: List[str],
+    names: AbstractSet[str],
+    max_chars: int,
+) -> None:
+    """Note what *event* holds; raise unless all of it is plain JSON data.
+
+    Those are *nodes*, which are in its metadata, its input and its output; *texts* and
+    *names* are known already.
+    """
+    payloads = event["input_data"], event["output_data"]
+    nodes += [payload for payload in payloads if payload is not None]
+    event.is_packed = False
+    if nodes:
+        names = set(names)
+        _look_into(event, nodes, texts, names)
+        if not are_good(names):
+            raise _UnusualError
+    event.texts, event.names, event.size = texts, names, _sound_size(texts)
+    if event.size > max_chars:
+        raise _UnusualError
+
+
+def _look_into(
+    event: PlainEvent, nodes: List[Any], texts: List[str], names: Set[str]
+) -> None:
     items: Sequence[Any]
+    values = 0
     for node in nodes:
-        if type(node) is tuple:
+        kind = type(node)
+        if kind is tuple:
             keys, items = keys_and_values(node)
             event.is_packed = True
             names.update(keys)
             texts += items
         else:
-            if type(node) is list:
+            if kind is list:
                 items = node
             else:
                 names.update(node)
                 items = list(node.values())
             if _TEXTS.issuperset(map(type, items)):
                 texts += items
-            elif type(node) is not list or not _take_history(node, texts, names):
+            elif kind is not list or not _take_history(node, texts, names):
                 nodes += _containers_in(items, texts)
         values += len(items)
         if values > _MAX_VALUES:
             raise _UnusualError
-    event.names = names
-    if not are_good(names):
-        raise _UnusualError
 
 
 def _containers_in(items: Iterable[Any], texts: List[str]) -> List[Any]:

@@ -15,7 +15,7 @@ from time import time
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from . import _ids
-from ._packing import Constant
+from ._capsule import Origin, Stamp, attributes
 
 _MAKE_RECORD = logging.Logger.makeRecord
 _HAS_TASK_NAMES = hasattr(logging, "logAsyncioTasks")  # since 3.12
@@ -30,56 +30,47 @@ class Source(NamedTuple):
     function: str
 
 
-class _Constant(NamedTuple):
+class _Known(NamedTuple):
     """What is the same for all records of one logger in one process."""
 
     logger: logging.Logger
     forks: int
-    attributes: Constant
+    origin: Origin
     process: Optional[int]
-    started: float
-
-
-class Attributes(NamedTuple):
-    """The attributes of a record: those of all of its kind, and its own."""
-
-    constant: Constant
-    own: Dict[str, Any]
+    has_task_name: bool
 
 
 class RecordTemplate:
     """Make records at *level*, with *message*, from *source*."""
 
-    __slots__ = ("_constant", "_level", "_source", "message")
+    __slots__ = ("_known", "_level", "_source", "message")
 
     def __init__(self, level: int, message: str, source: Source) -> None:
         self._level = level
         self.message = message
         self._source = source
-        self._constant: Optional[_Constant] = None
+        self._known: Optional[_Known] = None
 
     def record(
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
     ) -> logging.LogRecord:
         """Return a record that is like one of `Logger.makeRecord`."""
-        attributes = self.attributes(logger, args) if exc_info is None else None
-        if attributes is None:
+        made = self.attributes(logger, args) if exc_info is None else None
+        if made is None:
             return self._made(logger, args, exc_info)
         record: logging.LogRecord = _new(logging.LogRecord)
-        record.__dict__ = attributes
+        record.__dict__ = made
         return record
 
     def attributes(
         self, logger: logging.Logger, args: Tuple[Any, ...]
     ) -> Optional[Dict[str, Any]]:
-        """Return the attributes of such a record, or None, see `parts`."""
-        parts = self.parts(logger, args)
-        return None if parts is None else {**parts.constant, **parts.own}
+        """Return the attributes of such a record, or None, see `stamped`."""
+        stamped = self.stamped(logger)
+        return None if stamped is None else attributes(*stamped, args)
 
-    def parts(
-        self, logger: logging.Logger, args: Tuple[Any, ...]
-    ) -> Optional[Attributes]:
-        """Return the attributes of such a record in two parts.
+    def stamped(self, logger: logging.Logger) -> Optional[Tuple[Origin, Stamp]]:
+        """Return the first two parts of a `Capsule`: what a record is made of.
 
         None where the application makes its records in a way of its own.
         """
@@ -88,29 +79,20 @@ class RecordTemplate:
             or type(logger).makeRecord is not _MAKE_RECORD
         ):
             return None
-        constant = self._constant
-        if (
-            constant is None
-            or constant.logger is not logger
-            or constant.forks != _ids.forks
-        ):
-            constant = self._constant = self._prepared(logger)
-        now = time()
-        own: Dict[str, Any] = {
-            "levelname": logging.getLevelName(self._level),
-            "args": args,
-            "created": now,
-            "msecs": int((now - int(now)) * 1000) + 0.0,
-            "relativeCreated": (now - constant.started) * 1000,
-        }
+        known = self._known
+        if known is None or known.logger is not logger or known.forks != _ids.forks:
+            known = self._known = self._prepared(logger)
+        thread: Optional[int] = None
+        thread_name: Optional[str] = None
         if logging.logThreads:
-            own["thread"] = threading.get_ident()
-            own["threadName"] = threading.current_thread().name
-        if logging.logProcesses:
-            own["process"] = constant.process
+            thread = threading.get_ident()
+            thread_name = threading.current_thread().name
+        names: Any = ()
         if _HAS_TASK_NAMES or "multiprocessing" in sys.modules:
-            _add_names(own, has_task_name="taskName" in constant.attributes)
-        return Attributes(constant.attributes, own)
+            names = _names(has_task_name=known.has_task_name)
+        process = known.process if logging.logProcesses else None
+        level = logging.getLevelName(self._level)
+        return known.origin, (level, time(), thread, thread_name, process, names)
 
     def _made(
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
@@ -119,33 +101,35 @@ class RecordTemplate:
         said = self.message, args, exc_info
         return logger.makeRecord(logger.name, self._level, path, line, *said, function)
 
-    def _prepared(self, logger: logging.Logger) -> _Constant:
+    def _prepared(self, logger: logging.Logger) -> _Known:
         _ids.watch_forks()
-        attributes = self._made(logger, ()).__dict__
-        started = attributes["created"] - attributes["relativeCreated"] / 1000
-        process = attributes["process"]
-        attributes.update(thread=None, threadName=None, process=None)
-        return _Constant(logger, _ids.forks, Constant(attributes), process, started)
+        made = self._made(logger, ()).__dict__
+        started = made["created"] - made["relativeCreated"] / 1000
+        process = made["process"]
+        made.update(args=None, thread=None, threadName=None, process=None)
+        return _Known(logger, _ids.forks, (made, started), process, "taskName" in made)
 
 
-def _add_names(attributes: Dict[str, Any], *, has_task_name: bool) -> None:
-    """Add what others may have named meanwhile: the process, the task.
+def _names(*, has_task_name: bool) -> Tuple[Tuple[str, Optional[str]], ...]:
+    """Return what others may have named meanwhile: the process, the task.
 
     Their modules may be half imported, and there may be no loop here, or no task.
     """
+    names: Dict[str, Optional[str]] = {}
     multiprocessing = sys.modules.get("multiprocessing")
     if not logging.logMultiprocessing:
-        attributes["processName"] = None
+        names["processName"] = None
     elif multiprocessing is not None:
         try:
-            attributes["processName"] = multiprocessing.current_process().name
+            names["processName"] = multiprocessing.current_process().name
         except Exception:
-            attributes["processName"] = "MainProcess"
+            names["processName"] = "MainProcess"
     if has_task_name:
-        attributes["taskName"] = None
+        names["taskName"] = None
         asyncio = sys.modules.get("asyncio")
         if asyncio is not None and logging.logAsyncioTasks:  # type: ignore[attr-defined]
             try:
-                attributes["taskName"] = asyncio.current_task().get_name()
+                names["taskName"] = asyncio.current_task().get_name()
             except Exception:
-                attributes["taskName"] = None
+                names["taskName"] = None
+    return tuple(names.items())

@@ -138,7 +138,7 @@ def _opentelemetry_ids() -> Optional[Tuple[str, str]]:
     try:
         foreign = trace.get_current_span().get_span_context()
         ids = f"{foreign.trace_id:032x}", f"{foreign.span_id:016x}"
-        is_valid = bool(foreign.is_valid)
+        is_valid = bool(foreign.is_valid) and (len(ids[0]), len(ids[1])) == (32, 16)
     except Exception:  # somebody else's half-imported or newer API
         return None
     return ids if is_valid else None

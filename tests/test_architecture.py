@@ -17,12 +17,13 @@ _spotting _spool_files
 _spool_segment
 _spool
 _config _stats _passage _diagnostics _raised
-_sigterm _audience
+_sigterm _audience _echo
 _packing
 _copier _foreign
 context
 _naming
 _snapshot
+_capsule
 _wire _templates
 _shapes _arguments
 _shortcut
@@ -36,7 +37,7 @@ _delivery
 _stock
 _keeper
 _sender
-_echo _pickling
+_pickling
 _handler formatter
 _listener _wiring
 _queue_handler _calls

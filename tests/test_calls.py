@@ -28,6 +28,12 @@ log = logging.Logger("calls")
 """Known to nobody: pytest hangs a handler of its own on the root."""
 
 HISTORY = [{"role": "user", "content": f"message {number}"} for number in range(20)]
+LONG = [
+    {"role": "user", '50 % "é"': f'say "{number} %s",\n then \\ and é' + "x" * 200}
+    for number in range(20)
+]
+"""Of more characters than are encoded without a look at what is known of them."""
+
 IDS = ("event_id", "trace_id", "span_id", "parent_span_id")
 
 
@@ -112,6 +118,12 @@ DOINGS: Dict[str, Callable[[], Any]] = {
     "rows of many shapes": lambda: answer(
         rows=[{"a": 1}, {"b": 2, "a": 3}, {}, {}, {}]
     ),
+    "a long history": lambda: answer(LONG, messages=HISTORY),
+    "a long history of many shapes": lambda: answer([{"only": "x"}, *LONG, {}]),
+    "a long history twice": lambda: answer(messages=LONG, request={"deep": [LONG, 1]}),
+    "a long history with a secret": lambda: answer(
+        [*LONG, {**LONG[0], "n": "password=kitten-42-purple"}]
+    ),
     "a history in a tuple": lambda: answer((HISTORY, 1)),
     "objects": lambda: answer(Card("x"), result=Card("y")),
     "unusual numbers": lambda: answer(float("nan"), result=2**70),
@@ -180,6 +192,82 @@ def test_nobody_makes_a_record_that_nobody_sees(
     assert [] == seen
     assert HISTORY == server.stored[0]["input_data"]["args"][0]
     assert logging.Logger.handle is handle
+
+
+OWN = (
+    *("created", "msecs", "relativeCreated", "timestamp", "latency_ms", "args", *IDS),
+    *("exc_info", "exc_text"),  # the exception travels as text
+)
+"""What differs from record to record, and is only looked for."""
+
+
+@pytest.mark.parametrize("do", DOINGS.values(), ids=DOINGS)
+def test_what_is_queued_is_the_record_that_others_would_see(
+    handler: AgentMonitorQueueHandler, do: Callable[[], Any]
+) -> None:
+    """Attribute for attribute, of the same types, whoever takes it out."""
+
+    def seen(record: logging.LogRecord) -> Dict[str, str]:
+        said = re.sub(r"\d+ ms", "n ms", record.getMessage())
+        shown = {name: f"{type(v)} {v!r}" for name, v in vars(record).items()}
+        there = [name for name in shown if name in OWN]
+        for name in there + [name for name in shown if name.startswith("_agent_")]:
+            del shown[name]
+        return {**shown, "message": said, "there": repr(sorted(there))}
+
+    listener, records = handler.listener, Records()
+    listener._thread = object()  # nobody drains
+    try:
+        do()  # the first one only finds out that nobody else hears
+        first = listener._records.qsize()
+        do()
+        waiting = listener._records.take(100)
+        listener._records.put_back(waiting)
+        log.addHandler(records)
+        do()
+    finally:
+        listener._thread = None
+
+    assert waiting[first:]
+    queued = [seen(listener.prepare(one)) for one in waiting[first:]]
+    assert [seen(record) for record in records] == queued
+
+
+def test_a_call_waits_as_a_tuple(handler: AgentMonitorQueueHandler) -> None:
+    """Its attributes are filled in by who takes it out, not while the caller waits."""
+    handler.listener._thread = object()  # nobody drains
+    try:
+        for _ in range(2):
+            answer(HISTORY)
+        both = handler.listener._records.take(2)
+        handler.listener._records.put_back(both)
+    finally:
+        handler.listener._thread = None
+
+    assert type(both[1]) is tuple
+    assert HISTORY == handler.listener.prepare(both[1]).input_data["args"][0]
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_history_that_doubles_when_encoded_is_cut(server: ScriptedServer) -> None:
+    """Its size is known only as JSON, and it fits nevertheless."""
+    handler = AgentMonitorQueueHandler(
+        **{"api_key": KEY, "agent_id": "bot", "api_url": server.url},
+        max_event_bytes=4_096,
+    )
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    audience_of(log).look_anew()
+    try:
+        for _ in range(2):
+            answer([{"role": "user", "content": '"' * 100 + str(n)} for n in range(30)])
+        assert handler.flush(DEADLINE)
+    finally:
+        log.handlers.clear()
+        handler.close()
+    for event in server.stored:
+        assert event["metadata"]["truncated"]
+        assert event["input_data"]["args"][0][0]["content"].startswith('"""')
 
 
 def test_who_comes_while_a_call_runs_sees_it_whole(

@@ -13,14 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmonitor_logging._capture import PrivateInput, copied, copied_for_us
-from agentmonitor_logging._packing import (
-    CONSTANT,
-    PACKED,
-    Constant,
-    pack,
-    unpacked,
-    whole,
-)
+from agentmonitor_logging._packing import pack, unpacked
 from agentmonitor_logging._snapshot import MAX_NODES, MAX_TEXT, Snapshot
 
 HISTORY = [
@@ -136,29 +129,6 @@ def test_the_same_bounds_hold() -> None:
         many = [{"n": str(number)} for number in range(count)]
         for fields in ({"rows": many}, {"a": HISTORY, "rows": many}, {"x": [many]}):
             assert copied_for_us(dict(fields)).public() == copied(dict(fields))
-
-
-def test_attributes_are_whole_again() -> None:
-    """Those in common first, and dicts where something was packed."""
-    private = packed(messages=HISTORY)
-    common = Constant({"name": "x", "args": None, "levelno": 20})
-    own = {"args": (1,), "input_data": private.copy, CONSTANT: common, PACKED: True}
-    wanted = {
-        **{"name": "x", "args": (1,), "levelno": 20},
-        "input_data": {"messages": HISTORY},
-    }
-
-    assert list(wanted.items()) == list(whole(own).items())
-    assert {"name": "x", "args": None, "levelno": 20} == common
-    assert wanted is whole(wanted)
-
-
-@pytest.mark.parametrize("name", [CONSTANT, PACKED])
-def test_an_attribute_of_the_application_is_taken_for_no_mark(name: str) -> None:
-    """Whatever it is called and whatever it holds."""
-    for value in (1, True, {"name": "y"}, "x"):
-        fields = {"name": "x", name: value}
-        assert {"name": "x", name: value} == whole(fields)
 
 
 class Hostile:

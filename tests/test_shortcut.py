@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oddities
+from agentmonitor_logging import _encoding
 from agentmonitor_logging._encoding import encode, fast_dumps
 from agentmonitor_logging._shortcut import PlainEvent, plain_event, words_as_usual
 from agentmonitor_logging._snapshot import snapshot_record
@@ -116,6 +117,51 @@ def test_messages_that_do_not_format_do_not(msg: Any, args: Any) -> None:
 def test_metadata_of_the_handler_that_holds_more_than_scalars_does_not() -> None:
     """It is the application's, and has not been copied."""
     assert short(record_of(), metadata={"tags": ["a"]}) is None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_json_is_what_json_makes_of_it(known: bool) -> None:
+    """Also where many characters make it worth while to remember texts, twice."""
+    tree = {"a": ['é\n"', {"b": 1.5, "c": [None, True, -(2**63)]}, 'é\n"'], "": {}}
+    encode_it = _encoding._encoder(
+        _encoding._Literals().__getitem__ if known else str.__repr__
+    )
+    if known:
+        assert encode_it is not None
+        for _ in range(2):
+            assert json.dumps(tree, **_encoding._UNLOOPED, ensure_ascii=False) == (
+                encode_it(tree)
+            )
+    else:
+        assert encode_it is None
+
+
+def test_without_the_encoder_in_c_json_is_asked_the_usual_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its maker is not documented, and other Pythons have none."""
+    event = short(record_of(input_data={"messages": HISTORY * 10}))
+    assert event is not None
+    expected = encode(event, LIMIT)
+    monkeypatch.setattr(_encoding, "_ENCODER", None)
+    monkeypatch.setattr(_encoding, "_encode_known", _encoding._encoder(repr))
+    monkeypatch.setattr(_encoding, "_encode_plain", _encoding._DOCUMENTED.encode)
+
+    assert _encoding._encode_known is None
+    assert expected == encode(event, LIMIT)
+
+
+def test_remembered_texts_are_bounded() -> None:
+    """In their number, in their size, and in all."""
+    known = _encoding._Literals()
+    for number in range(20_000):
+        text = f"{number:05}" * (1 + number % 300)
+        assert f'"{text}"' == known[text]
+        assert sum(map(len, known)) <= _encoding._MAX_LITERALS
+        assert len(known) <= _encoding._MAX_LITERALS // 64
+    assert "x" * 5_000 not in known
+    assert '"xy"' == known["xy"]
+    assert "xy" in known
 
 
 SCALARS = st.one_of(
