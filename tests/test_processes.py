@@ -536,6 +536,7 @@ class Program:
 
     def __init__(self, folder: Path, *command: Any, **environ: str) -> None:
         self.port = 0
+        self._is_ending = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", *map(str, command)],
             cwd=folder,
@@ -557,11 +558,15 @@ class Program:
             self.process.communicate()
 
     def signal(self, signum: int) -> None:
+        self._is_ending |= signum == signal.SIGTERM
         self.process.send_signal(signum)
 
     def end(self) -> str:
-        """Ask it to end, and return what it said."""
-        if self.process.poll() is None:
+        """Ask it to end, unless it was asked to before, and return what it said.
+
+        While an interpreter goes down, signals have their default effect again.
+        """
+        if self.process.poll() is None and not self._is_ending:
             self.signal(signal.SIGTERM)
         return self.process.communicate(timeout=DEADLINE)[1]
 
