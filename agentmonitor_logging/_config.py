@@ -9,14 +9,24 @@ prints the key.
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import os
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
-from urllib.parse import urlsplit
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from .exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 DEFAULT_API_URL = "https://api.agentmonitor.io/api/v1"
 MAX_EVENTS_PER_REQUEST = 100
@@ -157,7 +167,7 @@ def _check_names(options: Mapping[str, Any]) -> None:
 
 
 def _check_together(config: Config) -> None:
-    scheme = urlsplit(config.api_url).scheme
+    scheme = _split(config.api_url).scheme
     if scheme == "http" and not config.allow_http and not is_loopback(config.api_url):
         raise ConfigError(
             f"api_url is {config.api_url!r}: plain http would show the key to the "
@@ -172,7 +182,9 @@ def _check_together(config: Config) -> None:
 
 def is_loopback(url: str) -> bool:
     """Tell whether *url* names this machine, so that nothing leaves it."""
-    host = urlsplit(url).hostname or ""
+    import ipaddress  # as much of our import as all options, and a handler is rare
+
+    host = _split(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -217,11 +229,17 @@ def _text(name: str, value: Any) -> str:
     return value.strip()
 
 
+def _split(url: str) -> SplitResult:
+    from urllib.parse import urlsplit  # as above
+
+    return urlsplit(url)
+
+
 def _api_url(name: str, value: Any) -> str:
     url = _text(name, value).rstrip("/")
     allowed = "like https://host/api/v1, without user, query or fragment"
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError as error:
         raise _wrong(name, url, allowed) from error
@@ -347,6 +365,8 @@ def _spool(name: str, value: Any) -> str:
     allowed = "the path of a directory, which is made where it is missing"
     if not isinstance(value, (str, os.PathLike)):
         raise _wrong(name, value, allowed)
+    from pathlib import Path  # as above
+
     path = os.fspath(value)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
         raise _wrong(name, value, allowed)

@@ -31,9 +31,10 @@ SLICE_SECONDS = 0.001
 """How long the listener works on records before it lets the application's threads run:
 else they wait for the interpreter lock as long as its switch interval, 5 ms."""
 
-BACKLOG = 1_000
-"""From how many waiting records on the listener does not pause: the application's
-threads log as fast as they can, so each pause would only let more of them pile up."""
+BACKLOG = 10_000
+"""From how many waiting records on, or with half a queue full, the listener does not
+pause: the application's threads log faster than it works, so it takes what it can get.
+Up to there a burst is better off with the processor, and is caught up with later."""
 
 PAUSE_SECONDS = 0.00001
 """How long it pauses: long enough for another thread to take the lock."""
@@ -55,6 +56,7 @@ class RecordQueue:
         gather_records: int = GATHER_RECORDS,
     ) -> None:
         self.maxsize = maxsize
+        self._backlog = min(BACKLOG, maxsize // 2)
         self._gather_seconds = gather_seconds
         self._gather_records = gather_records
         self._records: Deque[Any] = deque()
@@ -111,7 +113,7 @@ class RecordQueue:
         if not self._records and block:
             self.wait(timeout)
             self._resumed = time.perf_counter()
-        elif len(self._records) < BACKLOG and (
+        elif len(self._records) < self._backlog and (
             time.perf_counter() - self._resumed > SLICE_SECONDS
         ):
             time.sleep(PAUSE_SECONDS)
