@@ -9,6 +9,7 @@ sees it. Only who takes records out of our own queue ever meets what is packed.
 from __future__ import annotations
 
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 FEW = 3
@@ -47,17 +48,25 @@ def _packed(messages: List[Any], most: int) -> Optional[Packed]:
     if not _DICTS.issuperset(map(type, messages)):
         return None
     # Each as it is at one moment, whatever another thread does to it meanwhile.
+    first = tuple(messages[0])
+    if first and _TEXTS.issuperset(map(type, first)):
+        keys = tuple(chain.from_iterable(messages))
+        # No dict has a key twice, so each has all of them if there are enough.
+        if len(keys) <= most and keys == first * len(messages):
+            rows: Any = map(itemgetter(*first), messages)
+            values = tuple(rows if len(first) == 1 else chain.from_iterable(rows))
+            return (_MARK, first, None, values) if _are_short_texts(values) else None
     copies = list(map(dict.copy, messages))
     sizes = tuple(map(len, copies))
     keys = tuple(chain.from_iterable(copies))
     values = tuple(chain.from_iterable(map(dict.values, copies)))
-    if len(keys) > most or not _TEXTS.issuperset(map(type, keys + values)):
+    if len(keys) > most or not _TEXTS.issuperset(map(type, keys)):
         return None
-    if sum(map(len, values)) > MAX_TEXT:
-        return None
-    first = keys[: sizes[0]]
-    are_alike = first and keys == first * len(messages)
-    return (_MARK, first, None, values) if are_alike else (_MARK, keys, sizes, values)
+    return (_MARK, keys, sizes, values) if _are_short_texts(values) else None
+
+
+def _are_short_texts(values: Tuple[Any, ...]) -> bool:
+    return _TEXTS.issuperset(map(type, values)) and sum(map(len, values)) <= MAX_TEXT
 
 
 def is_packed(value: Any) -> bool:
