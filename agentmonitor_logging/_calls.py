@@ -25,15 +25,17 @@ from agentmonitor_logging._arguments import Arguments, code_of
 from agentmonitor_logging._audience import AnyLogger
 from agentmonitor_logging._capture import (
     FRAMES_NEEDED,
-    PrivateInput,
     Producer,
     Step,
-    as_object,
     begins_safely,
-    copied,
-    copied_for_us,
     never_raises,
     report_swallowed,
+)
+from agentmonitor_logging._payloads import (
+    PrivateInput,
+    as_object,
+    copied,
+    copied_for_us,
 )
 from agentmonitor_logging._snapshot import Snapshot
 from agentmonitor_logging._templates import Source

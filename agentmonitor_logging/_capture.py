@@ -16,10 +16,8 @@ from typing import (
     Callable,
     Dict,
     Mapping,
-    NamedTuple,
     Optional,
     Tuple,
-    Type,
     TypeVar,
     Union,
 )
@@ -27,17 +25,9 @@ from typing import (
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import AnyLogger, audience_of
 from agentmonitor_logging._capsule import StepFacts
-from agentmonitor_logging._packing import FEW, pack, unpacked
+from agentmonitor_logging._payloads import PrivateInput
 from agentmonitor_logging._raised import ErrorText
-from agentmonitor_logging._snapshot import (
-    MAX_NODES,
-    MAX_TEXT,
-    Copier,
-    Snapshot,
-    are_plain,
-    flat_copy,
-    snapshot,
-)
+from agentmonitor_logging._snapshot import Snapshot, snapshot
 from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import (
     Binding,
@@ -113,94 +103,6 @@ def report_swallowed(error: Exception, where: str) -> None:
             _diagnostics.note_swallowed(error, where)
     except Exception:  # noqa: S110 - at the recursion limit nothing works
         pass
-
-
-def copied(fields: Dict[str, Any]) -> Snapshot:
-    """Copy *fields*, a dict of our own; most hold nothing that can change."""
-    if are_plain(fields.values()):
-        return fields if type(fields) is Snapshot else Snapshot(fields)
-    copy = snapshot(dict(fields))
-    if type(copy) is not dict:  # one of them cannot be copied beside the others
-        copy = {name: snapshot(value) for name, value in fields.items()}
-    return Snapshot(copy)
-
-
-class PrivateInput(NamedTuple):
-    """A copy of input that nobody else is to see: a plain dict, perhaps packed."""
-
-    copy: Dict[str, Any]
-    is_packed: bool
-
-    def sealed(self) -> Any:
-        """Return it as it stands in a `Capsule`."""
-        copy = self.copy
-        return (tuple(copy), tuple(copy.values())) if self.is_packed else copy
-
-    def public(self) -> Snapshot:
-        """Return it as `copied` would have made it."""
-        return Snapshot(unpacked(self.copy) if self.is_packed else self.copy)
-
-
-def copied_for_us(fields: Dict[str, Any]) -> PrivateInput:
-    """Copy *fields*, as `copied` does, at the least expense.
-
-    Plain dicts of texts and numbers, and what is packed, are nothing that the garbage
-    collector looks at while they are queued.
-    """
-    if are_plain(fields.values()):
-        return PrivateInput(fields, is_packed=False)
-    copy: Any = _with_packed_histories(fields)
-    if copy is not None:
-        return PrivateInput(copy, is_packed=True)
-    copier = Copier(packs=True)
-    copy = copier.field(fields)
-    if type(copy) is not dict:  # one of them cannot be copied beside the others
-        copy = {name: snapshot(value) for name, value in fields.items()}
-        return PrivateInput(copy, is_packed=False)
-    return PrivateInput(copy, copier.has_packed)
-
-
-def _with_packed_histories(fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:
-    """Copy *fields* if some are chat histories and all others plain; mostly it is so.
-
-    A `Copier` would do the same, and takes as long again to find out what there is.
-    """
-    copy, left = {}, MAX_NODES
-    for name, value in fields.items():
-        if type(value) is list:
-            messages = value[:]
-            packed = pack(messages, left) if FEW < len(messages) < left else None
-            if packed is None:
-                return None
-            left -= len(packed[-1]) + len(messages)
-            copy[name] = packed
-        elif are_plain((value,)):
-            copy[name] = value
-        else:
-            return None
-    return copy if left > 0 else None
-
-
-def as_object(value: Any, shape: Type[Dict[str, Any]] = Snapshot) -> Any:
-    """Copy *value* in the shape of the wire: {"value": ...}, {"items": [...]}.
-
-    It is a *shape*, but objects of other people's types stay references; what they
-    become is decided where they are converted.
-    """
-    if type(value) is str and len(value) <= MAX_TEXT:
-        return shape(value=value)
-    copy: Any = flat_copy(value) if type(value) is dict else None
-    if copy is None:
-        copy = snapshot(value)
-    kind: Any = type(copy)
-    # No look into a set: the class of a class may forbid it.
-    if kind is dict:
-        return copy if shape is dict else shape(copy)
-    if kind is str or kind is int or kind is float or kind is bool or kind is bytes:
-        return shape(value=copy)
-    if kind is list or kind is tuple or kind is set or kind is frozenset:
-        return shape(items=list(copy))
-    return copy
 
 
 class Step:

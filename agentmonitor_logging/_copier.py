@@ -32,7 +32,7 @@ from typing import (
     Tuple,
 )
 
-from ._packing import FEW, MAX_TEXT, pack
+from ._packing import FEW, pack
 from ._raised import ErrorText, shortened
 
 MAX_DEPTH = 32
@@ -50,6 +50,11 @@ _FLAT_NODES = 3
 
 _FEWEST_NODES = 100
 """Items copied of each field, whatever the fields before it took."""
+
+MAX_TEXT = 1_048_576
+"""Characters kept of one string, or bytes of one buffer that cannot change. What is
+longer never leaves the process, and would stay in memory for as long as it is queued;
+what is not is shared."""
 
 _MAX_CUT = 4 * MAX_TEXT
 """Characters copied of the longer ones of a record; then only beginnings are."""
@@ -240,7 +245,7 @@ class Copier:
         copy = list.__getitem__(value, slice(self.left))
         length = list.__len__(value)
         if self.packs and FEW < len(copy) == length and depth > 0:
-            packed = pack(copy, self.left - length)
+            packed = pack(copy, self.left - length, MAX_TEXT)
             if packed is not None:
                 self.left -= len(packed[-1]) + length
                 self.has_packed = True

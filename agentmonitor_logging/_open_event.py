@@ -8,14 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
-from agentmonitor_logging._capture import (
-    Producer,
-    Step,
-    as_object,
-    begins_safely,
-    never_raises,
-)
+from agentmonitor_logging._capture import Producer, Step, begins_safely, never_raises
 from agentmonitor_logging._diagnostics import report
+from agentmonitor_logging._payloads import as_object
 from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import Snapshot, snapshot
 

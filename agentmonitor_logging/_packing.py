@@ -15,12 +15,6 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 FEW = 3
 """Up to so many messages are not worth it."""
 
-MAX_TEXT = 1_048_576
-"""Characters kept of one string, or bytes of one buffer that cannot change. What is
-longer never leaves the process, and would stay in memory for as long as it is queued;
-what is not is shared."""
-
-
 _DICTS = frozenset((dict,))
 _TEXTS = frozenset((str,))
 
@@ -30,21 +24,21 @@ _MARK = object()
 Packed = Tuple[Any, ...]
 
 
-def pack(messages: List[Any], most: int) -> Optional[Packed]:
+def pack(messages: List[Any], most: int, max_chars: int) -> Optional[Packed]:
     """Return *messages*, a list of our own, in few objects, if they are worth it.
 
-    They are if all are dicts of texts, at most *most* in all, with no more characters
-    than one text may have. The values are the last item.
+    They are if all are dicts of texts, at most *most* in all, with no more than
+    *max_chars* characters. The values are the last item.
     """
     try:
-        return _packed(messages, most)
+        return _packed(messages, most, max_chars)
     except RecursionError:
         raise  # see `Copier.copy`
     except Exception:  # the classes of keys and values may be anything
         return None
 
 
-def _packed(messages: List[Any], most: int) -> Optional[Packed]:
+def _packed(messages: List[Any], most: int, max_chars: int) -> Optional[Packed]:
     if not _DICTS.issuperset(map(type, messages)):
         return None
     # Each as it is at one moment, whatever another thread does to it meanwhile.
@@ -55,18 +49,19 @@ def _packed(messages: List[Any], most: int) -> Optional[Packed]:
         if len(keys) <= most and keys == first * len(messages):
             rows: Any = map(itemgetter(*first), messages)
             values = tuple(rows if len(first) == 1 else chain.from_iterable(rows))
-            return (_MARK, first, None, values) if _are_short_texts(values) else None
+            are_fine = _are_texts(values, max_chars)
+            return (_MARK, first, None, values) if are_fine else None
     copies = list(map(dict.copy, messages))
     sizes = tuple(map(len, copies))
     keys = tuple(chain.from_iterable(copies))
     values = tuple(chain.from_iterable(map(dict.values, copies)))
     if len(keys) > most or not _TEXTS.issuperset(map(type, keys)):
         return None
-    return (_MARK, keys, sizes, values) if _are_short_texts(values) else None
+    return (_MARK, keys, sizes, values) if _are_texts(values, max_chars) else None
 
 
-def _are_short_texts(values: Tuple[Any, ...]) -> bool:
-    return _TEXTS.issuperset(map(type, values)) and sum(map(len, values)) <= MAX_TEXT
+def _are_texts(values: Tuple[Any, ...], max_chars: int) -> bool:
+    return _TEXTS.issuperset(map(type, values)) and sum(map(len, values)) <= max_chars
 
 
 def is_packed(value: Any) -> bool:

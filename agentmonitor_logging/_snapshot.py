@@ -16,13 +16,13 @@ from ._copier import (
     MAX_BYTES,
     MAX_DEPTH,
     MAX_NODES,
+    MAX_TEXT,
     Copier,
     Snapshot,
     are_plain,
     flat_copy,
     snapshot,
 )
-from ._packing import MAX_TEXT
 from ._raised import raised
 from .context import current_binding, current_span
 

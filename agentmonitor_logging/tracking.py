@@ -28,13 +28,9 @@ from typing import (
 
 from agentmonitor_logging._audience import AnyLogger
 from agentmonitor_logging._calls import Calls
-from agentmonitor_logging._capture import (
-    Producer,
-    as_object,
-    copied,
-    never_raises,
-)
+from agentmonitor_logging._capture import Producer, never_raises
 from agentmonitor_logging._open_event import EventSetters, OpenEvent
+from agentmonitor_logging._payloads import as_object, copied
 from agentmonitor_logging._snapshot import snapshot
 from agentmonitor_logging._streams import StreamFunction
 from agentmonitor_logging._templates import Source

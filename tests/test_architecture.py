@@ -24,7 +24,7 @@ context
 _naming
 _snapshot
 _capsule
-_wire _templates
+_wire _templates _payloads
 _shapes _arguments
 _shortcut
 _capture _rendering

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentmonitor_logging._capture import PrivateInput, copied, copied_for_us
 from agentmonitor_logging._packing import pack, unpacked
+from agentmonitor_logging._payloads import PrivateInput, copied, copied_for_us
 from agentmonitor_logging._snapshot import MAX_NODES, MAX_TEXT, Snapshot
 
 HISTORY = [
@@ -145,7 +145,7 @@ def test_keys_of_any_class_do_no_harm() -> None:
     """Where they cannot be compared, the messages are copied one by one."""
     history: Any = [{Hostile(): text} for text in "abcd"]
 
-    assert pack(history, 100) is None
+    assert pack(history, 100, 1_000) is None
     copy = copied_for_us({"x": history}).public()["x"]
     assert [list(row.values()) for row in copy] == [["a"], ["b"], ["c"], ["d"]]
 
