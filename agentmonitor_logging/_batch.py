@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Collection, Iterable, List, Optional, Sequence, Tuple
 
 from ._ids import long_id
 from ._numbers import Run
@@ -12,6 +12,9 @@ REQUESTS_IN_DOUBT = 8
 refused every event. Halving asks about both halves and all quarters with seven."""
 _TELLING_SIZE = 10
 """From how many refused events on it is believed that the server refuses everything."""
+
+
+_BYTES = frozenset((bytes,))
 
 
 class LossEvent(bytes):
@@ -38,13 +41,20 @@ def spool_id_of(event: bytes) -> Optional[int]:
     return None if type(event) is bytes else getattr(event, "spool_id", None)
 
 
+def are_in_memory_only(events: Iterable[bytes]) -> bool:
+    """Tell at a glance whether none of *events* lies in the spool."""
+    return _BYTES.issuperset(map(type, events))
+
+
 def forget_spool(event: bytes) -> None:
     """Note that *event* is in memory only from now on."""
     event.spool_id = None  # type: ignore[attr-defined]
 
 
-def spool_ids(events: Iterable[bytes]) -> List[int]:
+def spool_ids(events: Collection[bytes]) -> List[int]:
     """Return the ids of those of *events* that lie in the spool."""
+    if are_in_memory_only(events):
+        return []
     return [id_ for id_ in map(spool_id_of, events) if id_ is not None]
 
 

@@ -7,7 +7,8 @@ guards it with a lock of its own.
 from __future__ import annotations
 
 from collections import deque
-from typing import AbstractSet, Deque, Iterable, List, Optional
+from itertools import islice
+from typing import AbstractSet, Collection, Deque, Iterable, List, Optional, Sequence
 
 from ._batch import Batch, Isolation, spool_id_of, spool_ids
 from ._numbers import Numbers
@@ -65,14 +66,20 @@ class Buffer:
         held = [event for batch in self._batches for event in batch.events]
         return spool_ids(held) + spool_ids(self._events)
 
-    def has_room_for(self, event: bytes) -> bool:
-        """Tell whether *event* can be added without another going."""
-        return self._bytes + len(event) + _OVERHEAD <= self._max_bytes
+    def has_room_for(self, *events: bytes) -> bool:
+        """Tell whether *events* can be added without another going."""
+        return self._bytes + _weight(events) <= self._max_bytes
 
     def add(self, event: bytes, number: int) -> List[bytes]:
         """Add *event*, the newest; return those that had to go to make room."""
         self._numbers.append(number)
         return self._add(event)
+
+    def add_fitting(self, events: Sequence[bytes], number: int) -> None:
+        """Add *events*, the newest, for which there is room; the first has *number*."""
+        self._numbers.append(number, len(events))
+        self._events.extend(events)
+        self._bytes += _weight(events)
 
     def add_again(self, event: bytes, least: int) -> List[bytes]:
         """Do the same with one that came in before, but not before *least* did."""
@@ -93,16 +100,23 @@ class Buffer:
             batch = self._batches.popleft()
             self._bytes -= _weight(batch.events)
             return batch
-        events: List[bytes] = []
-        room = max_bytes
-        while self._events and len(events) < max_events:
-            if events and len(self._events[0]) + 1 > room:
-                break
-            room -= len(self._events[0]) + 1
-            events.append(self._events.popleft())
+        count = min(max_events, len(self._events))
+        if sum(map(len, islice(self._events, count))) + count > max_bytes:
+            count = self._fitting(max_bytes)
+        events = [self._events.popleft() for _ in range(count)]
         self._bytes -= _weight(events)
         numbers = self._numbers.take(len(events))
         return Batch(events, numbers=numbers) if events else None
+
+    def _fitting(self, room: int) -> int:
+        """Return how many of the oldest events fit into *room* bytes; at least one."""
+        count = 0
+        for event in self._events:
+            room -= len(event) + 1
+            if room < 0 and count:
+                break
+            count += 1
+        return count
 
     def put_first(self, batches: Iterable[Batch]) -> List[bytes]:
         """Put *batches* back, to be the next; return the events that had to go."""
@@ -182,7 +196,7 @@ class Buffer:
         gone: List[bytes] = []
         while self._bytes > self._max_bytes and len(self) > 1:
             if self._events and spool_id_of(self._events[-1]) is not None:
-                going: Iterable[bytes] = (self._events.pop(),)
+                going: Collection[bytes] = (self._events.pop(),)
                 self._numbers.drop_last()
             else:
                 going = self._oldest()
@@ -190,7 +204,7 @@ class Buffer:
             self._bytes -= _weight(going)
         return gone
 
-    def _oldest(self) -> Iterable[bytes]:
+    def _oldest(self) -> Collection[bytes]:
         if self._batches:
             return self._batches.popleft().events
         self._numbers.take(1)
@@ -201,5 +215,5 @@ def _first_of(batch: Batch) -> int:
     return batch.numbers.first
 
 
-def _weight(events: Iterable[bytes]) -> int:
-    return sum(len(event) + _OVERHEAD for event in events)
+def _weight(events: Collection[bytes]) -> int:
+    return sum(map(len, events)) + _OVERHEAD * len(events)

@@ -27,6 +27,7 @@ from ._batch import (
     Batch,
     Isolation,
     LossEvent,
+    are_in_memory_only,
     forget_spool,
     spool_id_of,
     spool_ids,
@@ -181,6 +182,17 @@ class Delivery:
         effects = Effects()
         self._make_do(effects, gone)
         return effects
+
+    def add_all(self, events: Sequence[bytes]) -> List[Effects]:
+        """Do the same with *events*, all at once where nothing follows."""
+        if are_in_memory_only(events) and self._buffer.has_room_for(*events):
+            if not self._buffer.loose:
+                self._since = self._clock()
+            number = self.entered
+            self.entered += len(events)
+            self._buffer.add_fitting(events, number)
+            return []
+        return [effects for effects in map(self.add, events) if effects is not None]
 
     def next(self, *, hurried: bool, more: bool = True) -> Union[Batch, float]:
         """Return the batch to send now, or the seconds until it is worth asking.

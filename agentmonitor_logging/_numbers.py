@@ -37,14 +37,14 @@ class Numbers:
         """Return numbers; none in the row is smaller than the smallest."""
         return [run.first for run in self._runs]
 
-    def append(self, number: int) -> None:
-        """Add one with that *number* at the end."""
+    def append(self, number: int, count: int = 1) -> None:
+        """Add one with that *number* at the end, or *count* from that number on."""
         if self._runs:
             first, length, in_order = self._runs[-1]
             if in_order and number >= first + length:
-                self._runs[-1] = Run(first, length + 1)
+                self._runs[-1] = Run(first, length + count)
                 return
-        self._runs.append(Run(number, 1))
+        self._runs.append(Run(number, count))
 
     def append_any(self, least: int) -> None:
         """Add one at the end of which is known that its number is not below *least*."""

@@ -34,6 +34,10 @@ BASE = ("event_id", "logger", "level", "message", "function_name", "module")
 """The metadata of every event."""
 
 BASE_NAMES = frozenset(BASE)
+_FIELDS = frozenset(
+    ("event_type", "timestamp", "input_data", "output_data", "latency_ms", "cost_usd")
+)
+_DESCRIBED = frozenset(("metadata", "_agent_context"))
 MESSAGE = BASE.index("message")
 _OF_BASE = (EVENT_ID, "name", "levelname", "msg", "funcName", "module")
 
@@ -58,8 +62,9 @@ class Shape:
     """Know what a record's event is made of; *types* are those of its attributes."""
 
     __slots__ = (
-        *("base_of", "containers_of", "floats_of", "given", "given_of", "has_status"),
-        *("ids", "named", "names", "texts_of", "whole_of"),
+        *("base_of", "containers_of", "floats_of", "given", "given_of", "has_fields"),
+        *("has_status", "ids", "is_described", "named", "names"),
+        *("texts_of", "whole_of"),
     )
 
     def __init__(self, types: Types, given: Tuple[str, ...]) -> None:
@@ -70,6 +75,10 @@ class Shape:
             item for item in TRACE_IDS.items() if types.get(item[0]) is str
         )
         self.has_status = "status" in types
+        self.has_fields = not _FIELDS.isdisjoint(types)
+        """Whether fields of the event are given besides its metadata."""
+        self.is_described = not _DESCRIBED.isdisjoint(types)
+        """Whether there is metadata of the record or its context."""
         self.names = frozenset((*BASE, *given, *self.named))
         self.base_of = itemgetter(*_OF_BASE)
         self.given_of = _picker(given)

@@ -177,12 +177,15 @@ def _event(
     if fields["args"]:
         texts[MESSAGE] = _formatted(fields)
     described: Dict[str, Any] = dict(zip(BASE, texts))
-    context = fields.get("_agent_context")
-    event = PlainEvent(_assembled(fields, _agent_id(context, agent_id)))
+    nodes: List[Any] = []
+    if of_handler or shape.is_described:
+        context, of_record = fields.get("_agent_context"), fields.get("metadata")
+        agent_id = _agent_id(context, agent_id)
+        nodes = _added(described, of_handler, context, of_record)
+    event = PlainEvent(_assembled(fields, shape, agent_id))
     # In place of the event id, in which nobody looks for a secret.
-    texts[0] = event["agent_id"]
+    texts[0] = agent_id
     texts.append(event["event_type"])
-    nodes = _added(described, of_handler, context, fields.get("metadata"))
     if shape.given:
         given = shape.given_of(fields)
         _check_numbers(shape, given)
@@ -245,22 +248,30 @@ def _event_of_call(
     return event
 
 
-def _assembled(fields: Mapping[str, Any], agent_id: str) -> Dict[str, Any]:
-    get = fields.get
-    latency, cost, began = get("latency_ms"), get("cost_usd"), get("timestamp")
-    if latency is not None:
-        if not 0 <= latency < MAX_LATENCY:
+def _assembled(
+    fields: Mapping[str, Any], shape: Shape, agent_id: str
+) -> Dict[str, Any]:
+    latency = cost = began = taken = given = None
+    event_type = "log"
+    if shape.has_fields:
+        get = fields.get
+        latency, cost, began = get("latency_ms"), get("cost_usd"), get("timestamp")
+        taken, given = get("input_data"), get("output_data")
+        event_type = get("event_type", "log").strip() or "log"
+        if latency is not None:
+            if not 0 <= latency < MAX_LATENCY:
+                raise _UnusualError
+            latency = round(latency)
+        if cost is not None and not -_LARGEST <= cost < _LARGEST:
             raise _UnusualError
-        latency = round(latency)
     if began is None:
         began = fields["created"] - (latency or 0) / 1000
     moment = utc(began)
-    if moment is None or (cost is not None and not -_LARGEST <= cost < _LARGEST):
+    if moment is None:
         raise _UnusualError
-    taken, given = get("input_data"), get("output_data")
     return {
         "agent_id": agent_id,
-        "event_type": get("event_type", "log").strip() or "log",
+        "event_type": event_type,
         "timestamp": moment,
         "input_data": None if taken is None else _payload(taken),
         "output_data": None if given is None else _payload(given),
@@ -327,12 +338,12 @@ def _added(
 
 def _check_numbers(shape: Shape, given: Tuple[Any, ...]) -> None:
     """Raise unless the numbers among what was *given* are such as JSON has."""
-    whole = shape.whole_of(given)
-    if whole and not (max(whole) < _LARGEST and min(whole) >= -_LARGEST):
-        raise _UnusualError
-    total = sum(shape.floats_of(given))
-    if total - total != 0:  # one is not finite, or together they are too much
-        raise _UnusualError
+    for number in shape.whole_of(given):
+        if not -_LARGEST <= number < _LARGEST:
+            raise _UnusualError
+    for number in shape.floats_of(given):
+        if number - number != 0:  # not finite
+            raise _UnusualError
 
 
 def _look_through(
@@ -347,8 +358,11 @@ def _look_through(
     Those are *nodes*, which are in its metadata, its input and its output; *texts* and
     *names* are known already.
     """
-    payloads = event["input_data"], event["output_data"]
-    nodes += [payload for payload in payloads if payload is not None]
+    taken, given = event["input_data"], event["output_data"]
+    if taken is not None:
+        nodes.append(taken)
+    if given is not None:
+        nodes.append(given)
     event.is_packed = False
     if nodes:
         names = set(names)

@@ -51,8 +51,8 @@ class Stock:
         self._strike = strike
         self._clock = clock
         self._incoming: Deque[bytes] = deque()
-        self._is_moving = False
-        """Whether an event may be neither there any more nor in the delivery yet."""
+        self._moving = 0
+        """How many may be neither there any more nor in the delivery yet."""
         self._loss_event_after = 0.0
         self.lock = threading.Lock()
         self.delivery = Delivery(config, clock=clock, random=random)
@@ -83,7 +83,7 @@ class Stock:
         # In this order, and without the lock, which may be held below us: what is
         # just being taken in is counted twice at worst.
         def here() -> int:
-            return len(self._incoming) + self._is_moving
+            return len(self._incoming) + self._moving
 
         number = here() + delivery.entered
 
@@ -134,11 +134,10 @@ class Stock:
     def _take_in(self) -> List[Effects]:
         effects: List[Effects] = []
         while self._incoming:
-            self._is_moving = True
-            change = self.delivery.add(self._incoming.popleft())
-            if change is not None:
-                effects.append(change)
-        self._is_moving = False
+            count = self._moving = len(self._incoming)
+            events = [self._incoming.popleft() for _ in range(count)]
+            effects += self.delivery.add_all(events)
+        self._moving = 0
         if effects:
             self.delivery.look_for_oldest()
         return effects
