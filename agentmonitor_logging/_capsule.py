@@ -62,7 +62,10 @@ def attributes(origin: Origin, stamp: Stamp, args: Any) -> Dict[str, Any]:
 
 
 def opened(capsule: Capsule) -> Dict[str, Any]:
-    """Return the attributes that a record of the call would have."""
+    """Return the attributes that a record of the call would have.
+
+    What is packed inside of its dicts and lists is unpacked in them.
+    """
     accepted_by, origin, stamp, step, told = capsule
     began, latency, trace_id, span_id, parent_id, context = step
     name, event_type, given, output, metadata = told

@@ -67,7 +67,8 @@ class _Literals(Dict[str, str]):
             return text
         literal = str(_ENCODER.encode_basestring(text))
         size = len(text)
-        if size <= _MAX_LITERAL and size not in _NEVER_AGAIN:
+        # Not one of a class of the application's, which would live on here.
+        if size <= _MAX_LITERAL and size not in _NEVER_AGAIN and type(text) is str:
             if self._chars + size > _MAX_LITERALS or len(self) >= _MAX_LITERALS // 64:
                 self.clear()
                 self._chars = 0

@@ -28,8 +28,6 @@ RUN = 25
 are a small part of its slice, and of what is lost should the process be killed."""
 
 _OURS = (dict, tuple)
-"""What queue handlers of ours put in: the attributes of a record, or a `Capsule`."""
-
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
 
@@ -163,15 +161,14 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def prepare(self, record: Any) -> Any:
         """Make a record of what a queue handler of ours put in, if it is none yet."""
-        if type(record) is tuple:
-            record = opened(record)
-        if type(record) is dict:
-            return named(record, record.get(EVENT_ID) or long_id())
-        return record
+        if not self._is_ours(record):
+            return record
+        fields = opened(record) if type(record) is tuple else record
+        return named(fields, fields.get(EVENT_ID) or long_id())
 
     def handle(self, record: Any) -> None:
         """Hand *record* to each target whose level it has."""
-        is_ours, taken = type(record) in _OURS, record
+        is_ours, taken = self._is_ours(record), record
         try:
             record = self.prepare(record)
         except Exception as error:  # of a subclass, perhaps
@@ -245,41 +242,38 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                 self._tell_overflow()
 
     def _handle_run(self, record: Any) -> None:
-        """Hand over *record* and those after it, at little more than the cost of one.
+        """Hand over *record*, and those after it, at little more than the cost of one.
 
         Only where an `AgentMonitorHandler`, no subclass, is all there is to feed. The
         first record about which anything is unusual ends the run.
         """
-        target = self._only_target()
+        target, forks = self._only_target(), _process.forks
         events: List[PlainEvent] = []
-        if target is not None:
-            try:
-                record = self._take_plain(record, target, events)
-            finally:
-                if events:
-                    target.take_plain(events)
+        try:
+            while target is not None and self._is_ours(record):
+                event = target.plain_event_of(record, self.respect_handler_level)
+                if event is None:
+                    break
+                events.append(event)
+                record = self._next_of_run(events)
+        finally:
+            # A child that was forked in the midst leaves them to its parent.
+            if target is not None and events and forks == _process.forks:
+                target.take_plain(events)
         self._handle_safely(record)
 
-    def _take_plain(
-        self, record: Any, target: AgentMonitorHandler, events: List[PlainEvent]
-    ) -> Any:
-        """Take plain events for *events*; return a record that is none, if one came."""
-        respects_level = self.respect_handler_level
-        waiting = [record]
-        while waiting:
-            for place, taken in enumerate(waiting, 1):
-                event = None
-                if type(taken) in _OURS:
-                    event = target.plain_event_of(taken, respects_level)
-                if event is None:
-                    # Those after it are not to wait for it here, where nobody else
-                    # can get at them: it may take any time, or for ever.
-                    self._records.put_back(waiting[place:])
-                    return taken
-                events.append(event)
-            # Not before the first one is known to be plain.
-            waiting = self._records.take(RUN - 1) if len(events) == 1 else []
-        return None
+    def _next_of_run(self, events: List[PlainEvent]) -> Any:
+        try:
+            return self._records.get_nowait() if len(events) < RUN else None
+        except queue.Empty:
+            return None
+
+    def _is_ours(self, queued: Any) -> bool:
+        """Tell whether *queued* is what a queue handler of ours puts in for a record.
+
+        Those are its attributes, or a `Capsule`, and only our own queue holds them.
+        """
+        return type(queued) in _OURS and isinstance(self._records, RecordQueue)
 
     def _only_target(self) -> Optional[AgentMonitorHandler]:
         handlers = self.handlers

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from threading import get_ident
-from typing import Any, Deque, Dict, List, Optional, Sequence
+from typing import Any, Deque, Dict, Optional
 
 from ._passage import Passed
 
@@ -84,26 +84,14 @@ class RecordQueue:
 
     def get_nowait(self) -> Any:
         """Take the oldest record; raise `queue.Empty` where there is none."""
-        for record in self.take(1):
-            return record
-        raise queue.Empty
-
-    def take(self, most: int) -> List[Any]:
-        """Take the oldest records, *most* at the most, or none where there are none."""
         thread = get_ident()
         with self._taking:
-            records = self._records
-            count = min(most, len(records))
-            if count:
-                self._in_hand.setdefault(thread, self._taken)
-                self._taken += count
-            return [records.popleft() for _ in range(count)]
-
-    def put_back(self, records: Sequence[Any]) -> None:
-        """Have *records*, which this thread took last, be the oldest again."""
-        with self._taking:
-            self._records.extendleft(reversed(records))
-            self._taken -= len(records)
+            if not self._records:
+                raise queue.Empty
+            if thread not in self._in_hand:
+                self._in_hand[thread] = self._taken
+            self._taken += 1
+            return self._records.popleft()
 
     def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
         """Take the oldest record, waiting for it at most *timeout* seconds.
@@ -221,13 +209,6 @@ class ForeignQueue:
     def get_nowait(self) -> Any:
         """Take the oldest record; raise `queue.Empty` where there is none."""
         return self.inner.get_nowait()
-
-    def take(self, most: int) -> List[Any]:
-        """Take none: only one at a time can be had, and waited for."""
-        return []
-
-    def put_back(self, records: Sequence[Any]) -> None:
-        """Do nothing: none are taken that could be put back."""
 
     def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
         """Take the oldest record, waiting for it a short while."""

@@ -18,8 +18,9 @@ MAX_NAME = 256
 _MAX_NAMES = 2_048
 """Names that are known to be good ones, and of how many characters."""
 
-_MAX_SHAPES, _MAX_FIELDS = 1_024, 256
-"""How many shapes are remembered, and of how many attributes each."""
+_MAX_SHAPES, _MAX_FIELDS, _MAX_FIELD = 256, 128, 64
+"""How many shapes are remembered, of how many attributes each, and how long their names
+may be: some megabytes in all where a program makes up names."""
 
 _NONE = type(None)
 _NUMBERS = frozenset((int, float))
@@ -126,7 +127,7 @@ def _new_shape(names: Tuple[str, ...], types: Types) -> Optional[Shape]:
         names[: len(IN_ORDER)] != IN_ORDER
         or EVENT_ID not in types
         or not RESERVED.isdisjoint(given)
-        or "_agent_" in "".join(given)
+        or any(name.startswith("_agent_") for name in given)
         or any(types[name] not in _FITTING[name] for name in _FITTING if name in types)
         or any(types[name] not in _JSON for name in given)
     ):
@@ -137,7 +138,7 @@ def _new_shape(names: Tuple[str, ...], types: Types) -> Optional[Shape]:
 
 def _is_usual_name(name: Any) -> bool:
     # A name of a class of its own may be equal to another, and is not the same.
-    return type(name) is str and len(name) <= MAX_NAME
+    return type(name) is str and len(name) <= _MAX_FIELD
 
 
 def are_good(names: AbstractSet[str]) -> bool:

@@ -218,6 +218,8 @@ def _event_of_call(
     moment = utc(began)
     if common["levelno"] >= logging.ERROR or moment is None:
         raise _UnusualError
+    if not 0 <= latency < MAX_LATENCY:  # a clock of the application's own
+        raise _UnusualError
     message = common["msg"] % (called, latency)
     place = message, common["funcName"], common["module"]
     agent_id = _agent_id(context, agent_id)
@@ -285,10 +287,11 @@ def _assembled(
 
 def _agent_id(context: Optional[Mapping[str, Any]], agent_id: str) -> str:
     bound = context.get("agent_id") if context else None
-    chosen = agent_id if bound is None else bound.strip() or agent_id
-    if type(chosen) is not str:
+    if bound is None:
+        return agent_id
+    if type(bound) is not str:
         raise _UnusualError
-    return chosen
+    return bound.strip() or agent_id
 
 
 def _payload(value: Any) -> Any:
@@ -330,7 +333,10 @@ def _added(
     if of_record:
         added.append(of_record)
     for source in added:
-        if type(source) not in _DICTS or not _NOT_OTHERS.isdisjoint(source):
+        # In this order: a key of the application's may do anything when looked up.
+        if type(source) not in _DICTS or not _TEXTS.issuperset(map(type, source)):
+            raise _UnusualError
+        if not _NOT_OTHERS.isdisjoint(source):
             raise _UnusualError
         described.update(source)
     return added

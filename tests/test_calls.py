@@ -221,8 +221,7 @@ def test_what_is_queued_is_the_record_that_others_would_see(
         do()  # the first one only finds out that nobody else hears
         first = listener._records.qsize()
         do()
-        waiting = listener._records.take(100)
-        listener._records.put_back(waiting)
+        waiting = list(listener._records._records)
         log.addHandler(records)
         do()
     finally:
@@ -239,8 +238,7 @@ def test_a_call_waits_as_a_tuple(handler: AgentMonitorQueueHandler) -> None:
     try:
         for _ in range(2):
             answer(HISTORY)
-        both = handler.listener._records.take(2)
-        handler.listener._records.put_back(both)
+        both = list(handler.listener._records._records)
     finally:
         handler.listener._thread = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from typing import Any, Callable, List
@@ -14,7 +15,7 @@ from agentmonitor_logging import (
     AgentMonitorQueueHandler,
     agent_event,
 )
-from agentmonitor_logging._listener import RUN
+from agentmonitor_logging._listener import RUN, AgentMonitorQueueListener
 from conftest import KEY
 from servers import DEADLINE
 
@@ -256,6 +257,30 @@ class Stuck(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._wait()
+
+
+@pytest.mark.parametrize("kind", [dict, tuple])
+def test_what_others_put_into_their_queue_is_theirs_to_read(server, kind: Any) -> None:
+    """A listener may make records of dicts and tuples: not every such is one of ours."""
+
+    class Unpacking(AgentMonitorQueueListener):
+        def prepare(self, record: Any) -> logging.LogRecord:
+            return logging.makeLogRecord(dict(record))
+
+    made = AgentMonitorHandler(
+        api_key=KEY, agent_id="bot", api_url=server.url, flush_interval=0.1
+    )
+    theirs: Any = queue.Queue()
+    listener = Unpacking(theirs, made)
+    record = logging.LogRecord("n", logging.INFO, "a.py", 1, "hello", (), None)
+    theirs.put(kind(vars(record).items()))
+    listener.start()
+    try:
+        assert server.wait(lambda: server.stored, DEADLINE)
+    finally:
+        listener.stop()
+    assert ["hello"] == [event["metadata"]["message"] for event in server.stored]
+    assert 1 == made.stats().accepted
 
 
 def test_a_flush_waits_for_no_other_target(server) -> None:

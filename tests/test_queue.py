@@ -33,26 +33,6 @@ def test_a_full_queue_refuses_the_newest_at_once() -> None:
     assert ["a", "b"] == [records.get_nowait(), records.get_nowait()]
 
 
-def test_several_are_taken_at_once_and_may_be_put_back() -> None:
-    """What is put back is the oldest again, and none of it counts as handed on."""
-    records = RecordQueue(10)
-    for number in range(5):
-        records.put_nowait(number)
-    passed = records.checkpoint()
-
-    assert 0 == records.get_nowait()
-    assert [1, 2, 3] == records.take(3)
-    records.put_back([2, 3])
-    assert (5, 3) == (records.entered(), records.qsize())
-    records.done()
-    assert not passed()
-    assert [2, 3, 4] == records.take(9)
-    assert [] == records.take(1)
-    assert not passed()
-    records.done()
-    assert passed()
-
-
 def test_an_empty_queue_says_so() -> None:
     """Without blocking, and after a time-out, an empty queue raises."""
     records = RecordQueue(2)

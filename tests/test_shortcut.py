@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import logging
 import sys
 import tracemalloc
 import types
+import weakref
 from typing import Any, Dict, List, Optional
 
 import pytest
@@ -15,10 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oddities
-from agentmonitor_logging import _encoding
+from agentmonitor_logging import _encoding, _shapes
+from agentmonitor_logging._capsule import opened
 from agentmonitor_logging._encoding import encode, fast_dumps
-from agentmonitor_logging._shortcut import PlainEvent, plain_event, words_as_usual
-from agentmonitor_logging._snapshot import snapshot_record
+from agentmonitor_logging._shortcut import (
+    PlainEvent,
+    call_event,
+    plain_event,
+    words_as_usual,
+)
+from agentmonitor_logging._snapshot import named, snapshot_record
+from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import agent_context
 from agentmonitor_logging.events import _Reading, event_from_record
 from agentmonitor_logging.redaction import Redactor
@@ -162,6 +171,71 @@ def test_remembered_texts_are_bounded() -> None:
     assert "x" * 5_000 not in known
     assert '"xy"' == known["xy"]
     assert "xy" in known
+
+
+class Label(str):
+    """A text of a class of the application's, with ways of its own."""
+
+    def strip(self, *chars: Any) -> str:
+        raise SystemExit("nobody is to ask")
+
+
+def test_nothing_of_the_application_is_kept() -> None:
+    """Neither an object in a place where its text is known, nor its class."""
+    assert short(record_of(input_data={"customer": 1}))
+    label, kind = Label("customer"), type("Kind", (), {})
+    gone = [weakref.ref(label), weakref.ref(kind)]
+    event = short(record_of(input_data={label: "x" * _encoding._LARGE}))
+    assert event is not None
+    assert "customer" in _encoding._plain_json(event)
+    short(record_of(thing=kind()))
+    del event, label, kind
+    gc.collect()
+
+    assert [None, None] == [one() for one in gone]
+
+
+def test_shapes_of_made_up_names_are_bounded() -> None:
+    """In their number, and in how much each of them holds."""
+    tracemalloc.start()
+    for number in range(400):
+        made_up = {f"{number}_{n}_".ljust(64, "x"): 1 for n in range(90)}
+        assert short(record_of(**made_up))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(_shapes._shapes) <= _shapes._MAX_SHAPES
+    assert held < 8_000_000
+    assert short(record_of(**{"x" * 65: 1})) is None
+    assert short(record_of(**{f"n{n}": 1 for n in range(130)})) is None
+
+
+@pytest.mark.parametrize("agent_id", [Label("mine"), 7, object()])
+def test_an_agent_of_another_class_is_for_care(agent_id: Any) -> None:
+    """Whatever its methods are called."""
+    with agent_context(agent_id=agent_id):
+        assert short(record_of(n=1)) is None
+
+
+@pytest.mark.parametrize("latency", [-5, 2**53, 2**70])
+def test_a_clock_that_was_turned_is_for_care(latency: int) -> None:
+    """A call may seem to end before it began: that is told, not shipped."""
+    stamped = RecordTemplate(20, "%s ok %d ms", Source("a.py", 1, "f")).stamped(
+        logging.Logger("shop")
+    )
+    assert stamped is not None
+    for given, is_plain in ((12, True), (latency, False)):
+        step = (1.7e9, given, "ab" * 16, "cd" * 8, None, None)
+        capsule = ((0,), *stamped, step, ("f", "call", {"x": 1}, None, {}))
+        event = call_event(capsule, "e" * 32, "bot", None, LIMIT)
+        record = named(opened(capsule), "e" * 32)
+        if is_plain:
+            assert event is not None
+            assert same(event, careful(record))
+        else:
+            assert event is None
+            told = careful(record)["metadata"]["latency_ms_invalid"]
+            assert str(given) == str(told)
 
 
 SCALARS = st.one_of(
