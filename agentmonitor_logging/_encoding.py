@@ -19,7 +19,7 @@ from ._wire import Event
 _FORMAT: Dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}
 _UTF8 = json.JSONEncoder(ensure_ascii=False, **_FORMAT).encode
 _ASCII = json.JSONEncoder(ensure_ascii=True, **_FORMAT).encode
-_ENCODER: Any = json.encoder
+_ENCODER: Any = json.encoder  # the module; what it has in C, no stub knows
 _UNLOOPED: Dict[str, Any] = {"check_circular": False, **_FORMAT}
 _PLAIN_ASCII = json.JSONEncoder(ensure_ascii=True, **_UNLOOPED).encode
 _DOCUMENTED = json.JSONEncoder(ensure_ascii=False, **_UNLOOPED)
@@ -100,6 +100,7 @@ _encode_known = _encoder(_literal)
 
 
 def _plain_json(event: PlainEvent) -> str:
+    """Return *event* as JSON; a large one by way of the texts that are known."""
     if _encode_known is None or event.size < _LARGE:
         event.unpack()
         return _encode_plain(event)
