@@ -172,6 +172,33 @@ def test_a_batch_keeps_within_its_bytes(make: Any) -> None:
     assert [2, 1, 1] == [len(taken(delivery)) for _ in range(3)]
 
 
+@pytest.mark.parametrize("is_spooled", [False, True])
+@pytest.mark.parametrize("size", [10, 30_000])
+def test_events_that_come_together_are_as_one_by_one(
+    make: Any, size: int, is_spooled: bool
+) -> None:
+    """Whether there is room for all of them, and wherever else they lie."""
+    bounds = {"buffer_bytes": 1024 * 1024, "max_batch_bytes": 300_000}
+    one, other = make(**bounds), make(**bounds)
+    told: List[Any] = [[], []]
+    for first in range(0, 120, 12):
+        events = [b"%d" % (first + n) + b"x" * size for n in range(12)]
+        if is_spooled:
+            events = [spooled(e, first + n + 1) for n, e in enumerate(events)]
+        told[0] += filter(None, map(one.add, events))
+        told[1] += other.add_all(events)
+
+    assert [vars(effects) for effects in told[0]] == [vars(e) for e in told[1]]
+    assert (120, len(one)) == (one.entered, len(other))
+    assert one.entered == other.entered
+    for delivery in (one, other):
+        delivery.look_for_oldest()
+    assert one.oldest == other.oldest
+    while one._buffer.loose:
+        assert taken(one).events == taken(other).events
+    assert (one.waiting, one.oldest) == (other.waiting, other.oldest)
+
+
 def test_a_batch_comes_back_first_and_whole(make: Any, clock: Clock) -> None:
     """After a failure the same batch, under the same key, goes before younger events."""
     delivery = make()
