@@ -26,11 +26,9 @@ Stamp = Tuple[str, float, Any, Any, Any, Any]
 StepFacts = Tuple[float, int, str, str, Optional[str], Any]
 """When it began, milliseconds, trace, span and parent span, and what was bound."""
 
-Told = Tuple[str, str, Any, Any, Dict[str, Any]]
-"""The name of what was called, the type of the event, input, output and metadata.
-
-An input that is a tuple is two of them, the names and the values, and these may hold
-what is packed."""
+Told = Tuple[str, str, Dict[str, Any], Any, Dict[str, Any]]
+"""The name of what was called, the type of the event, input, which may hold what is
+packed, output and metadata."""
 
 Capsule = Tuple[Any, Origin, Stamp, StepFacts, Told]
 """Whose ledgers count it, as in `ACCEPTED_BY`, and the parts."""
@@ -78,14 +76,9 @@ def opened(capsule: Capsule) -> Dict[str, Any]:
         "parent_span_id": parent_id,
         "_agent_context": Snapshot(context or {}),
         "event_type": event_type,
-        "input_data": Snapshot(unpacked(input_of(given))),
+        "input_data": Snapshot(unpacked(given)),
         "output_data": Snapshot(output) if type(output) is dict else output,
         "metadata": Snapshot(metadata),
         "status": "success",
         ACCEPTED_BY: accepted_by,
     }
-
-
-def input_of(given: Any) -> Dict[str, Any]:
-    """Return the input as a dict, which may hold what is packed."""
-    return dict(zip(*given)) if type(given) is tuple else given

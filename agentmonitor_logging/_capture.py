@@ -220,7 +220,7 @@ class Producer:
         stamped = self._success.stamped(logger)
         if stamped is None:
             return False
-        told = self.name, event_type, given.sealed(), output, metadata
+        told = self.name, event_type, given.copy, output, metadata
         feed.put_call((*stamped, step.facts(), told))
         return True
 

@@ -79,9 +79,9 @@ def unpacked(tree: Any) -> Any:
 
     Dicts and lists of it are changed; anything else holds nothing that is packed.
     """
-    kind = type(tree)
-    if kind is tuple and is_packed(tree):
+    if is_packed(tree):
         return _messages(tree)
+    kind = type(tree)
     if kind is dict or kind is list:
         for place, item in tree.items() if kind is dict else enumerate(tree):
             changed = unpacked(item)

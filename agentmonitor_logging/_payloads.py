@@ -36,11 +36,6 @@ class PrivateInput(NamedTuple):
     copy: Dict[str, Any]
     is_packed: bool
 
-    def sealed(self) -> Any:
-        """Return it as it stands in a `Capsule`."""
-        copy = self.copy
-        return (tuple(copy), tuple(copy.values())) if self.is_packed else copy
-
     def public(self) -> Snapshot:
         """Return it as `copied` would have made it."""
         return Snapshot(unpacked(self.copy) if self.is_packed else self.copy)

@@ -14,7 +14,7 @@ from typing import AbstractSet, Any, Callable, Dict, List, Mapping, Optional, Se
 from ._snapshot import EVENT_ID, Snapshot
 from ._wire import IN_ORDER, KNOWN, NAMED, RESERVED, STATUS, TRACE_IDS
 
-MAX_NAME = 256
+_MAX_NAME = 256
 _MAX_NAMES = 2_048
 """Names that are known to be good ones, and of how many characters."""
 
@@ -63,9 +63,8 @@ class Shape:
     """Know what a record's event is made of; *types* are those of its attributes."""
 
     __slots__ = (
-        *("base_of", "containers_of", "floats_of", "given", "given_of", "has_fields"),
-        *("has_status", "ids", "is_described", "named", "names"),
-        *("texts_of", "whole_of"),
+        *("base_of", "containers_of", "given", "given_of", "has_fields", "has_status"),
+        *("ids", "is_described", "named", "names", "numbers_of", "texts_of"),
     )
 
     def __init__(self, types: Types, given: Tuple[str, ...]) -> None:
@@ -85,8 +84,7 @@ class Shape:
         self.given_of = _picker(given)
         kinds = [types[name] for name in given]
         self.texts_of = _picker(_places(kinds, (str,)))
-        self.floats_of = _picker(_places(kinds, (float,)))
-        self.whole_of = _picker(_places(kinds, (int,)))
+        self.numbers_of = _picker(_places(kinds, (int, float)))
         self.containers_of = _picker(_places(kinds, (dict, list)))
 
     def is_unusual(self, fields: Mapping[str, Any]) -> bool:
@@ -146,7 +144,7 @@ def are_good(names: AbstractSet[str]) -> bool:
     if _good_names.issuperset(names):
         return True
     for name in names - _good_names:
-        if type(name) is not str or len(name) > MAX_NAME or not name.isascii():
+        if type(name) is not str or len(name) > _MAX_NAME or not name.isascii():
             return False
         if len(_good_names) >= _MAX_NAMES:
             _good_names.clear()

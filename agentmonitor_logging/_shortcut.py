@@ -25,10 +25,9 @@ from typing import (
     Optional,
     Sequence,
     Set,
-    Tuple,
 )
 
-from ._capsule import Capsule, input_of
+from ._capsule import Capsule
 from ._packing import is_packed, keys_and_values, unpacked
 from ._shapes import BASE, BASE_NAMES, MESSAGE, Shape, are_good, shape_of
 from ._snapshot import Snapshot
@@ -182,13 +181,14 @@ def _event(
         context, of_record = fields.get("_agent_context"), fields.get("metadata")
         agent_id = _agent_id(context, agent_id)
         nodes = _added(described, of_handler, context, of_record)
-    event = PlainEvent(_assembled(fields, shape, agent_id))
+    event = _assembled(fields, shape, agent_id)
     # In place of the event id, in which nobody looks for a secret.
     texts[0] = agent_id
     texts.append(event["event_type"])
     if shape.given:
         given = shape.given_of(fields)
-        _check_numbers(shape, given)
+        if not all(map(_is_plain_number, shape.numbers_of(given))):
+            raise _UnusualError
         described.update(zip(shape.given, given))
         texts += shape.texts_of(given)
         nodes += shape.containers_of(given)
@@ -228,18 +228,10 @@ def _event_of_call(
     if not _TEXTS.issuperset(map(type, texts)):
         raise _UnusualError
     described = dict(zip(BASE, (event_id, *texts[1:6])))
-    event = PlainEvent(
-        agent_id=agent_id,
-        event_type=event_type,
-        timestamp=moment,
-        input_data=input_of(given),
-        output_data=None if output is None else _payload(output),
-        metadata=described,
-        cost_usd=None,
-        latency_ms=latency,
-        status="success",
-        error_message=None,
+    event = _made(
+        agent_id, event_type, moment, taken=given, given=output, latency=latency
     )
+    event["metadata"] = described
     nodes = _added(described, of_handler, context, metadata)
     _look_through(event, nodes, texts, BASE_NAMES, max_chars)
     # They are ours, or OpenTelemetry's.
@@ -250,9 +242,7 @@ def _event_of_call(
     return event
 
 
-def _assembled(
-    fields: Mapping[str, Any], shape: Shape, agent_id: str
-) -> Dict[str, Any]:
+def _assembled(fields: Mapping[str, Any], shape: Shape, agent_id: str) -> PlainEvent:
     latency = cost = began = taken = given = None
     event_type = "log"
     if shape.has_fields:
@@ -271,18 +261,40 @@ def _assembled(
     moment = utc(began)
     if moment is None:
         raise _UnusualError
-    return {
-        "agent_id": agent_id,
-        "event_type": event_type,
-        "timestamp": moment,
-        "input_data": None if taken is None else _payload(taken),
-        "output_data": None if given is None else _payload(given),
-        "metadata": None,
-        "cost_usd": None if cost is None else float(cost),
-        "latency_ms": latency,
-        "status": "success",
-        "error_message": None,
-    }
+    return _made(
+        agent_id,
+        event_type,
+        moment,
+        taken=taken,
+        given=given,
+        latency=latency,
+        cost=cost,
+    )
+
+
+def _made(
+    agent_id: str,
+    event_type: str,
+    moment: str,
+    *,
+    taken: Any,
+    given: Any,
+    latency: Optional[int],
+    cost: Optional[float] = None,
+) -> PlainEvent:
+    """Return an event of a success, without its metadata."""
+    return PlainEvent(
+        agent_id=agent_id,
+        event_type=event_type,
+        timestamp=moment,
+        input_data=None if taken is None else _payload(taken),
+        output_data=None if given is None else _payload(given),
+        metadata=None,
+        cost_usd=None if cost is None else float(cost),
+        latency_ms=latency,
+        status="success",
+        error_message=None,
+    )
 
 
 def _agent_id(context: Optional[Mapping[str, Any]], agent_id: str) -> str:
@@ -340,16 +352,6 @@ def _added(
             raise _UnusualError
         described.update(source)
     return added
-
-
-def _check_numbers(shape: Shape, given: Tuple[Any, ...]) -> None:
-    """Raise unless the numbers among what was *given* are such as JSON has."""
-    for number in shape.whole_of(given):
-        if not -_LARGEST <= number < _LARGEST:
-            raise _UnusualError
-    for number in shape.floats_of(given):
-        if number - number != 0:  # not finite
-            raise _UnusualError
 
 
 def _look_through(
