@@ -11,9 +11,9 @@ import json
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ._packing import Packed, replaced, unpacked
+from ._plain import AnyEvent, PlainEvent
 from ._raised import marked
 from ._rendering import Renderer
-from ._shortcut import PlainEvent
 from ._wire import Event
 
 _FORMAT: Dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}
@@ -95,18 +95,48 @@ def _encoder(text: Callable[[str], str]) -> Optional[Callable[[Any], str]]:
 
 
 _literal = _Literals().__getitem__
+_encode_text: Callable[[str], str] = _ENCODER.encode_basestring
+_WORDS = {None: "null", True: "true", False: "false"}
 _encode_plain = _encoder(_ENCODER.encode_basestring) or _DOCUMENTED.encode
 _encode_known = _encoder(_literal)
 
 
-def _plain_json(event: PlainEvent) -> str:
-    """Return *event* as JSON; a large one by way of the texts that are known."""
+def _plain_json(event: PlainEvent, encode_tree: Callable[[Any], str]) -> str:
+    """Return *event* as JSON, of which *encode_tree* makes what its form is not of."""
+    form, values = event.form, event.values
+    added, taken, given = event.added, event.input_data, event.output_data
+    cost, latency = event.cost_usd, event.latency_ms
+    return form.pattern % form.in_order(
+        (
+            *map(_encode_text, event.texts[: form.texts]),
+            *map(_encode_text, form.ids_of(values)),
+            *form.numbers_of(values),
+            *map(_WORDS.__getitem__, form.words_of(values)),
+            *map(encode_tree, form.containers_of(values)),
+            event.timestamp,
+            "null" if taken is None else encode_tree(taken),
+            "null" if given is None else encode_tree(given),
+            "," + encode_tree(added)[1:-1] if added else "",
+            "null" if cost is None else cost,
+            "null" if latency is None else latency,
+        )
+    )
+
+
+def _tree_encoder(event: PlainEvent) -> Callable[[Any], str]:
+    """Return what to encode the containers in *event* with.
+
+    That of a large one goes by way of the texts that are known.
+    """
     if _encode_known is None or event.size < _LARGE:
         event.unpack()
-        return _encode_plain(event)
-    if not event.is_packed:
-        return _encode_known(event)
-    return _encode_known({**event, "input_data": replaced(event["input_data"], _raw)})
+        return _encode_plain
+    return _encode_packed if event.is_packed else _encode_known
+
+
+def _encode_packed(tree: Any) -> str:
+    encode_it = _encode_known or _encode_plain
+    return encode_it(replaced(tree, _raw))
 
 
 def _raw(packed: Packed) -> Any:
@@ -120,7 +150,7 @@ def _raw(packed: Packed) -> Any:
     return _Raw(f"[{messages % tuple(map(_literal, values))}]")
 
 
-def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes:
+def encode(event: AnyEvent, max_bytes: int, *, ensure_ascii: bool = False) -> bytes:
     """Return *event* as strict JSON in UTF-8, at most *max_bytes* (>= 1024) long.
 
     *event* is plain JSON data, as `event_from_record` makes it. What is too
@@ -128,40 +158,41 @@ def encode(event: Event, max_bytes: int, *, ensure_ascii: bool = False) -> bytes
     as a whole. The metadata then says ``"truncated": true``. The agent, type, time,
     status and the ids always survive. Never raises.
     """
-    if type(event) is not PlainEvent and type(event) is not dict:
-        event = _rendered(event)
+    tree: Any = event
     try:
         if isinstance(event, PlainEvent):
             encoded = _of_plain(event, ensure_ascii)
             if len(encoded) <= max_bytes:
                 return encoded
-            event.unpack()
-        elif not _is_plainly_larger(event, max_bytes):
-            encoded = _strict(event, ensure_ascii)
-            if len(encoded) <= max_bytes:
-                return encoded
-        return _truncated(event, max_bytes, ensure_ascii)
+            tree = event.as_event()
+        else:
+            if type(event) is not dict:
+                tree = _rendered(event)
+            if not _is_plainly_larger(tree, max_bytes):
+                encoded = _strict(tree, ensure_ascii)
+                if len(encoded) <= max_bytes:
+                    return encoded
+        return _truncated(tree, max_bytes, ensure_ascii)
     except Exception:  # a redactor may leave anything
         if isinstance(event, PlainEvent):
-            event.unpack()
-        return _truncated(_rendered(event), max_bytes, ensure_ascii)
+            tree = event.as_event()
+        return _truncated(_rendered(tree), max_bytes, ensure_ascii)
 
 
 def _of_plain(event: PlainEvent, ensure_ascii: bool) -> bytes:
     """Encode what is known to be plain and without a cycle, so without looking."""
     if ensure_ascii:
-        event.unpack()
-        return _PLAIN_ASCII(event).encode()
+        return _PLAIN_ASCII(event.as_event()).encode()
     dumps = fast_dumps()
-    if dumps is not None:
-        event.unpack()
-        try:
-            # A copy: orjson's bytes hold on to all of the buffer they grew in, four
-            # kilobytes at least for each event that waits.
-            return memoryview(dumps(event)).tobytes()
-        except TypeError:  # a key of a class below str, perhaps
-            return _strict(event, ensure_ascii)
-    return _plain_json(event).encode()
+    if dumps is None:
+        return _plain_json(event, _tree_encoder(event)).encode()
+    tree = event.as_event()
+    try:
+        # A copy: orjson's bytes hold on to all of the buffer they grew in, four
+        # kilobytes at least for each event that waits.
+        return memoryview(dumps(tree)).tobytes()
+    except TypeError:  # a key of a class below str, perhaps
+        return _strict(tree, ensure_ascii)
 
 
 @functools.lru_cache(maxsize=None)

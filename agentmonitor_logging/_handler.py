@@ -34,7 +34,7 @@ from ._snapshot import EVENT_ID, name
 from ._stats import SAMPLED, FlushResult, Ledger, Stats
 
 if TYPE_CHECKING:
-    from ._shortcut import PlainEvent
+    from ._plain import AnyEvent, PlainEvent
 
 FOREVER = float("inf")
 
@@ -206,7 +206,7 @@ class AgentMonitorHandler(logging.Handler):
         """Ship *events*, which are accepted, on a thread of ours."""
         forks, limit = _process.forks, self._config.max_event_bytes
         try:
-            kept = [event for event in events if self._sampler.keeps(event)]
+            kept = [event for event in events if self._is_kept(event)]
             redacted = self._redactor.redact_all(kept)
             bodies = [self._encode(event, limit) for event in redacted]
         except BaseException as error:  # the thread must live on
@@ -319,9 +319,15 @@ class AgentMonitorHandler(logging.Handler):
             self.formatter,
             config.max_event_bytes,
         )
-        if not self._sampler.keeps(event):
+        if not self._is_kept(event):
             return None
         return self._encode(self._redactor.redact(event), config.max_event_bytes)
+
+    def _is_kept(self, event: AnyEvent) -> bool:
+        sampler = self._sampler
+        if sampler.keeps_all:
+            return True
+        return sampler.keeps(event if isinstance(event, dict) else event.as_event())
 
     def _lose(self, accepted: bool, reason: str, error: BaseException) -> None:
         (self._ledger.lose if accepted else self._ledger.refuse)(reason)

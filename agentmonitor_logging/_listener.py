@@ -21,7 +21,7 @@ from ._queue import ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, named
 
 if TYPE_CHECKING:
-    from ._shortcut import PlainEvent
+    from ._plain import PlainEvent
 
 RUN = 25
 """How many events the listener makes before it hands them over: few enough that they

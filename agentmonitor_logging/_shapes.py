@@ -1,16 +1,16 @@
 """What the names and the types of a record's attributes tell of its event.
 
 A program logs in few places, each with the same fields of the same types every time.
-So what follows from those is found out once: which of them go into the metadata,
-which hold text, and whether all is plain JSON data at the first level.
+So what follows from those is found out once: which of them go into the metadata, what
+form its event has, and whether all is plain JSON data at the first level.
 """
 
 from __future__ import annotations
 
 import logging
-from operator import itemgetter
-from typing import AbstractSet, Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import AbstractSet, Any, Dict, Mapping, Optional, Set, Tuple
 
+from ._plain import BASE, CONTAINER, ID, NUMBER, TEXT, WORD, Form, picker
 from ._snapshot import EVENT_ID, Snapshot
 from ._wire import IN_ORDER, KNOWN, NAMED, RESERVED, STATUS, TRACE_IDS
 
@@ -31,16 +31,25 @@ _JSON = frozenset((str, int, float, bool, _NONE, dict, list))
 _REMEMBERED = _JSON.union((Snapshot, tuple))
 """No classes of the application, which would live for as long as we remember them."""
 
-BASE = ("event_id", "logger", "level", "message", "function_name", "module")
-"""The metadata of every event."""
-
-BASE_NAMES = frozenset(BASE)
 _FIELDS = frozenset(
     ("event_type", "timestamp", "input_data", "output_data", "latency_ms", "cost_usd")
 )
 _DESCRIBED = frozenset(("metadata", "_agent_context"))
-MESSAGE = BASE.index("message")
 _OF_BASE = (EVENT_ID, "name", "levelname", "msg", "funcName", "module")
+BASE_KINDS: Mapping[str, int] = {**dict.fromkeys(BASE, TEXT), "event_id": ID}
+MESSAGE = BASE.index("message")
+REPLACEABLE = tuple((name, BASE.index(name)) for name in ("function_name", "module"))
+"""The places of those among a `PlainEvent`'s values."""
+
+_KINDS: Mapping[Any, int] = {
+    str: TEXT,
+    int: NUMBER,
+    float: NUMBER,
+    bool: WORD,
+    type(None): WORD,
+    dict: CONTAINER,
+    list: CONTAINER,
+}
 
 _FITTING: Dict[str, AbstractSet[Any]] = {
     **dict.fromkeys((*_OF_BASE, "event_type", "status"), frozenset((str,))),
@@ -55,37 +64,45 @@ _FITTING: Dict[str, AbstractSet[Any]] = {
 }
 
 Types = Mapping[str, Any]
-_Pick = Callable[[Any], Tuple[Any, ...]]
 _good_names: Set[str] = set()
 
 
 class Shape:
-    """Know what a record's event is made of; *types* are those of its attributes."""
+    """Know what a record's event is made of; *types* are those of its attributes.
+
+    *given* are those that go into the metadata as they are.
+    """
 
     __slots__ = (
-        *("base_of", "containers_of", "given", "given_of", "has_fields", "has_status"),
-        *("ids", "is_described", "named", "names", "numbers_of", "texts_of"),
+        *("form", "has_fields", "has_status", "is_described", "replaceable"),
+        *("trace_ids", "values_of"),
     )
 
     def __init__(self, types: Types, given: Tuple[str, ...]) -> None:
-        self.given = given
-        """The attributes that go into the metadata as they are."""
-        self.named = tuple(name for name in NAMED if types.get(name) is str)
-        self.ids = tuple(
-            item for item in TRACE_IDS.items() if types.get(item[0]) is str
-        )
+        named = [name for name in NAMED if types.get(name) is str]
+        ids = [name for name in TRACE_IDS if types.get(name) is str]
+        self.trace_ids = tuple((name, TRACE_IDS[name]) for name in ids)
         self.has_status = "status" in types
         self.has_fields = not _FIELDS.isdisjoint(types)
         """Whether fields of the event are given besides its metadata."""
         self.is_described = not _DESCRIBED.isdisjoint(types)
         """Whether there is metadata of the record or its context."""
-        self.names = frozenset((*BASE, *given, *self.named))
-        self.base_of = itemgetter(*_OF_BASE)
-        self.given_of = _picker(given)
-        kinds = [types[name] for name in given]
-        self.texts_of = _picker(_places(kinds, (str,)))
-        self.numbers_of = _picker(_places(kinds, (int, float)))
-        self.containers_of = _picker(_places(kinds, (dict, list)))
+        self.replaceable = tuple(
+            (name, None if name in named else place) for name, place in REPLACEABLE
+        )
+        """What metadata of the record, its context or the handler wins over; no place
+        where the record itself says otherwise."""
+        self.form = Form(
+            {
+                **BASE_KINDS,
+                **{name: _KINDS[types[name]] for name in given},
+                **dict.fromkeys(named, TEXT),
+                **dict.fromkeys(ids, ID),
+            }
+        )
+        sources = {**dict(zip(BASE, _OF_BASE)), **{name: name for name in named}}
+        keys = self.form.keys
+        self.values_of = picker(tuple(sources.get(name, name) for name in keys))
 
     def is_unusual(self, fields: Mapping[str, Any]) -> bool:
         """Tell at a glance whether the record tells of an error."""
@@ -131,7 +148,7 @@ def _new_shape(names: Tuple[str, ...], types: Types) -> Optional[Shape]:
     ):
         return None
     shape = Shape(types, given)
-    return shape if are_good(shape.names) else None
+    return shape if are_good(shape.form.names) else None
 
 
 def _is_usual_name(name: Any) -> bool:
@@ -150,17 +167,3 @@ def are_good(names: AbstractSet[str]) -> bool:
             _good_names.clear()
         _good_names.add(name)
     return True
-
-
-def _places(kinds: List[Any], wanted: Tuple[Any, ...]) -> Tuple[int, ...]:
-    return tuple(at for at, kind in enumerate(kinds) if kind in wanted)
-
-
-def _picker(keys: Tuple[Any, ...]) -> _Pick:
-    """Return what takes the items *keys* out of a collection, as a tuple."""
-    if not keys:
-        return lambda _: ()
-    if len(keys) == 1:
-        (key,) = keys
-        return lambda collection: (collection[key],)
-    return itemgetter(*keys)

@@ -1,7 +1,7 @@
 """The short way from a record to its event, where nothing about it is unusual.
 
 `events` reads a record with every care, as each value may be of any kind. Nearly all
-are texts and numbers, so here the event is put together at once and then looked
+are texts and numbers, so here the values are picked out at once and then looked
 through: one look finds what is not plain JSON data, and collects the texts in which
 a secret may be. What names and types alone tell is found out once, see `_shapes`. In
 any doubt the answer is None, and the careful way is taken. What comes out is what that
@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from itertools import chain
 from typing import (
-    AbstractSet,
     Any,
     Dict,
     FrozenSet,
@@ -25,13 +24,15 @@ from typing import (
     Optional,
     Sequence,
     Set,
+    Tuple,
 )
 
 from ._capsule import Capsule
-from ._packing import is_packed, keys_and_values, unpacked
-from ._shapes import BASE, BASE_NAMES, MESSAGE, Shape, are_good, shape_of
+from ._packing import is_packed, keys_and_values
+from ._plain import ID, Form, PlainEvent
+from ._shapes import BASE_KINDS, MESSAGE, REPLACEABLE, Shape, are_good, shape_of
 from ._snapshot import Snapshot
-from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, Event, is_id, utc
+from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, is_id, utc
 
 MAX_CHARS = 65_536
 """Characters of an event that goes this way: no text needs to be cut."""
@@ -50,68 +51,12 @@ _SCALARS = frozenset((str, int, float, bool, type(None)))
 _SINGLE = frozenset((bool, type(None)))
 _NOT_OTHERS = RESERVED.union(TRACE_IDS)
 
-FIELDS = (
-    *("agent_id", "event_type", "timestamp", "input_data", "output_data", "metadata"),
-    *("cost_usd", "latency_ms", "status", "error_message", *TRACE_IDS),
-)
-"""The keys of every event, which are not among its `names`."""
-
-
-class PlainEvent(Dict[str, Any]):
-    """An event of plain JSON data, of which is known what it holds.
-
-    *texts* are all its texts but ids and times that were made, or checked, by us, and
-    *size* is the sum of their characters; *names* are the keys of metadata, input and
-    output at any depth. Where it *is_packed*, its input is not JSON data until
-    `unpack` has made it such.
-    """
-
-    __slots__ = ("is_packed", "names", "size", "texts")
-
-    texts: List[str]
-    names: AbstractSet[str]
-    size: int
-    is_packed: bool
-
-    def unpack(self) -> None:
-        """Have dicts again in place of what is packed."""
-        if self.is_packed:
-            self["input_data"] = unpacked(self["input_data"])
-            self.is_packed = False
-
-    def copied(self) -> Event:
-        """Return a copy that shares nothing, for who changes it."""
-        self.unpack()
-        return {key: _copied(item) for key, item in self.items()}
-
-    def with_texts(self, instead: Mapping[str, str]) -> PlainEvent:
-        """Return a copy that has other texts, namely the values of *instead*."""
-        self.unpack()
-        copy = PlainEvent(_replaced(self, instead))
-        copy.names, copy.size, copy.is_packed = self.names, self.size, False
-        copy.texts = [instead.get(text, text) for text in self.texts]
-        return copy
-
-
-def _replaced(tree: Any, instead: Mapping[str, str]) -> Any:
-    """Copy a dict or a list, at any depth, with other texts."""
-    copy = tree.copy()
-    for place, item in enumerate(tree) if type(tree) is list else tree.items():
-        kind = type(item)
-        if kind is str:
-            if item in instead:
-                copy[place] = instead[item]
-        elif kind is dict or kind is list:
-            copy[place] = _replaced(item, instead)
-    return copy
-
-
-def _copied(tree: Any) -> Any:
-    kind = type(tree)
-    if kind is dict:
-        return {key: _copied(item) for key, item in tree.items()}
-    return [_copied(item) for item in tree] if kind is list else tree
-
+_IDS_OF_CALL = {"trace_id": ID, "span_id": ID}
+_BARE = Form(BASE_KINDS)
+_BASE = len(BASE_KINDS)
+_OUTERMOST = Form({**BASE_KINDS, **_IDS_OF_CALL})
+_INNER = Form({**BASE_KINDS, **_IDS_OF_CALL, "parent_span_id": ID})
+"""The forms of a decorated call's event."""
 
 _GET_MESSAGE = logging.LogRecord.getMessage
 _IS_AS_WRITTEN = (
@@ -172,36 +117,40 @@ def _event(
     of_handler: Optional[Mapping[str, Any]],
     max_chars: int,
 ) -> PlainEvent:
-    texts: List[str] = list(shape.base_of(fields))
+    form, values = shape.form, [*shape.values_of(fields)]
     if fields["args"]:
-        texts[MESSAGE] = _formatted(fields)
-    described: Dict[str, Any] = dict(zip(BASE, texts))
-    nodes: List[Any] = []
+        values[MESSAGE] = _formatted(fields)
+    added = None
     if of_handler or shape.is_described:
-        context, of_record = fields.get("_agent_context"), fields.get("metadata")
+        context = fields.get("_agent_context")
         agent_id = _agent_id(context, agent_id)
-        nodes = _added(described, of_handler, context, of_record)
-    event = _assembled(fields, shape, agent_id)
-    # In place of the event id, in which nobody looks for a secret.
-    texts[0] = agent_id
-    texts.append(event["event_type"])
-    if shape.given:
-        given = shape.given_of(fields)
-        if not all(map(_is_plain_number, shape.numbers_of(given))):
+        others = _others(of_handler, context, fields.get("metadata"))
+        added = _added(values, shape.replaceable, others)
+        if added and not form.names.isdisjoint(added):
+            # What the record says wins, but stands where the other would.
+            added.update(zip(form.keys[_BASE:], values[_BASE:]))
+            form, values = _BARE, values[:_BASE]
+    event_type, latency = "log", None
+    if shape.has_fields:
+        event_type = fields.get("event_type", "log").strip() or "log"
+        latency = _latency(fields.get("latency_ms"))
+    began = fields.get("timestamp")
+    if began is None:
+        began = fields["created"] - (latency or 0) / 1000
+    texts = [agent_id, event_type, *form.texts_of(values)]
+    event = PlainEvent(form, texts, values, _moment(began))
+    numbers = form.numbers_of(values)
+    if numbers and not _are_plain_numbers(numbers):
+        raise _UnusualError
+    for name, length in shape.trace_ids:
+        if not is_id(fields[name], length):
             raise _UnusualError
-        described.update(zip(shape.given, given))
-        texts += shape.texts_of(given)
-        nodes += shape.containers_of(given)
-    for name in shape.named:
-        described[name] = text = fields[name]
-        texts.append(text)
-    _look_through(event, nodes, texts, shape.names, max_chars)
-    for name, length in shape.ids:
-        given = fields[name]
-        if not is_id(given, length):
-            raise _UnusualError
-        described[name] = given
-    event["metadata"] = described
+    event.added = added
+    if shape.has_fields:
+        event.latency_ms, event.cost_usd = latency, _cost(fields.get("cost_usd"))
+        event.input_data = _payload(fields.get("input_data"))
+        event.output_data = _payload(fields.get("output_data"))
+    _look_through(event, max_chars)
     return event
 
 
@@ -215,86 +164,50 @@ def _event_of_call(
     _, (common, _), stamp, step, told = capsule
     began, latency, trace_id, span_id, parent_id, context = step
     called, event_type, given, output, metadata = told
-    moment = utc(began)
-    if common["levelno"] >= logging.ERROR or moment is None:
-        raise _UnusualError
-    if not 0 <= latency < MAX_LATENCY:  # a clock of the application's own
+    if common["levelno"] >= logging.ERROR:
         raise _UnusualError
     message = common["msg"] % (called, latency)
-    place = message, common["funcName"], common["module"]
+    values = [event_id, common["name"], stamp[0], message]
+    # The ids are ours, or OpenTelemetry's.
+    values += common["funcName"], common["module"], trace_id, span_id
+    form = _OUTERMOST
+    if parent_id is not None:
+        form = _INNER
+        values.append(parent_id)
+    added = _added(values, REPLACEABLE, _others(of_handler, context, metadata))
     agent_id = _agent_id(context, agent_id)
-    event_type = event_type.strip() or "log"
-    texts = [agent_id, common["name"], stamp[0], *place, event_type]
+    texts = [agent_id, event_type.strip() or "log", *form.texts_of(values)]
     if not _TEXTS.issuperset(map(type, texts)):
         raise _UnusualError
-    described = dict(zip(BASE, (event_id, *texts[1:6])))
-    event = _made(
-        agent_id, event_type, moment, taken=given, given=output, latency=latency
-    )
-    event["metadata"] = described
-    nodes = _added(described, of_handler, context, metadata)
-    _look_through(event, nodes, texts, BASE_NAMES, max_chars)
-    # They are ours, or OpenTelemetry's.
-    described["trace_id"] = trace_id
-    described["span_id"] = span_id
-    if parent_id is not None:
-        described["parent_span_id"] = parent_id
+    event = PlainEvent(form, texts, values, _moment(began))
+    event.added = added
+    event.latency_ms = _latency(latency)
+    event.input_data, event.output_data = _payload(given), _payload(output)
+    _look_through(event, max_chars)
     return event
 
 
-def _assembled(fields: Mapping[str, Any], shape: Shape, agent_id: str) -> PlainEvent:
-    latency = cost = began = taken = given = None
-    event_type = "log"
-    if shape.has_fields:
-        get = fields.get
-        latency, cost, began = get("latency_ms"), get("cost_usd"), get("timestamp")
-        taken, given = get("input_data"), get("output_data")
-        event_type = get("event_type", "log").strip() or "log"
-        if latency is not None:
-            if not 0 <= latency < MAX_LATENCY:
-                raise _UnusualError
-            latency = round(latency)
-        if cost is not None and not -_LARGEST <= cost < _LARGEST:
-            raise _UnusualError
-    if began is None:
-        began = fields["created"] - (latency or 0) / 1000
-    moment = utc(began)
+def _moment(seconds: float) -> str:
+    moment = utc(seconds)
     if moment is None:
         raise _UnusualError
-    return _made(
-        agent_id,
-        event_type,
-        moment,
-        taken=taken,
-        given=given,
-        latency=latency,
-        cost=cost,
-    )
+    return moment
 
 
-def _made(
-    agent_id: str,
-    event_type: str,
-    moment: str,
-    *,
-    taken: Any,
-    given: Any,
-    latency: Optional[int],
-    cost: Optional[float] = None,
-) -> PlainEvent:
-    """Return an event of a success, without its metadata."""
-    return PlainEvent(
-        agent_id=agent_id,
-        event_type=event_type,
-        timestamp=moment,
-        input_data=None if taken is None else _payload(taken),
-        output_data=None if given is None else _payload(given),
-        metadata=None,
-        cost_usd=None if cost is None else float(cost),
-        latency_ms=latency,
-        status="success",
-        error_message=None,
-    )
+def _latency(given: Optional[float]) -> Optional[int]:
+    if given is None:
+        return None
+    if not 0 <= given < MAX_LATENCY:  # a clock of the application's own, perhaps
+        raise _UnusualError
+    return round(given)
+
+
+def _cost(given: Optional[float]) -> Optional[float]:
+    if given is None:
+        return None
+    if not -_LARGEST <= given < _LARGEST:
+        raise _UnusualError
+    return float(given)
 
 
 def _agent_id(context: Optional[Mapping[str, Any]], agent_id: str) -> str:
@@ -308,7 +221,7 @@ def _agent_id(context: Optional[Mapping[str, Any]], agent_id: str) -> str:
 
 def _payload(value: Any) -> Any:
     kind = type(value)
-    if kind is dict:
+    if kind is dict or value is None:
         return value
     if kind is Snapshot:
         return dict(value)
@@ -322,63 +235,71 @@ def _formatted(fields: Mapping[str, Any]) -> Any:
     return fields["msg"] % args
 
 
-def _added(
-    described: Dict[str, Any],
+def _others(
     of_handler: Optional[Mapping[str, Any]],
     context: Optional[Mapping[str, Any]],
     of_record: Optional[Mapping[str, Any]],
-) -> List[Any]:
-    """Add to the metadata what else there is, and return it; the last one wins."""
-    added: List[Any] = []
+) -> List[Mapping[str, Any]]:
+    """Return what else there is for the metadata, of which the last one wins."""
+    others: List[Any] = []
     if of_handler:
         if not _SCALARS.issuperset(map(type, of_handler.values())):
             raise _UnusualError
-        added.append(of_handler)
+        others.append(of_handler)
     if context:
         bound = context.get("metadata")
         if bound is not None:
-            added.append(bound)
+            others.append(bound)
         owners = {name: context.get(name) for name in OWNERS}
-        added.append({k: owner for k, owner in owners.items() if owner is not None})
-        if not _TEXTS.issuperset(map(type, added[-1].values())):
+        others.append({k: owner for k, owner in owners.items() if owner is not None})
+        if not _TEXTS.issuperset(map(type, others[-1].values())):
             raise _UnusualError
     if of_record:
-        added.append(of_record)
-    for source in added:
+        others.append(of_record)
+    return others
+
+
+def _added(
+    values: List[Any],
+    replaceable: Sequence[Tuple[str, Optional[int]]],
+    others: List[Mapping[str, Any]],
+) -> Optional[Dict[str, Any]]:
+    """Return *others* in one; what stands for one of *values* takes its place there."""
+    added: Dict[str, Any] = {}
+    for source in others:
         # In this order: a key of the application's may do anything when looked up.
         if type(source) not in _DICTS or not _TEXTS.issuperset(map(type, source)):
             raise _UnusualError
-        if not _NOT_OTHERS.isdisjoint(source):
-            raise _UnusualError
-        described.update(source)
-    return added
+        added.update(source)
+    for name, place in replaceable:
+        if name in added:
+            text = added.pop(name)
+            if type(text) is not str:
+                raise _UnusualError
+            if place is not None:
+                values[place] = text
+    if not _NOT_OTHERS.isdisjoint(added):
+        raise _UnusualError
+    return added or None
 
 
-def _look_through(
-    event: PlainEvent,
-    nodes: List[Any],
-    texts: List[str],
-    names: AbstractSet[str],
-    max_chars: int,
-) -> None:
+def _look_through(event: PlainEvent, max_chars: int) -> None:
     """Note what *event* holds; raise unless all of it is plain JSON data.
 
-    Those are *nodes*, which are in its metadata, its input and its output; *texts* and
-    *names* are known already.
+    The texts and numbers of its form are known already.
     """
-    taken, given = event["input_data"], event["output_data"]
-    if taken is not None:
-        nodes.append(taken)
-    if given is not None:
-        nodes.append(given)
-    event.is_packed = False
+    form, texts = event.form, event.texts
+    wholes = event.added, event.input_data, event.output_data
+    nodes = [node for node in wholes if node is not None]
+    nodes += form.containers_of(event.values)
     if nodes:
-        names = set(names)
+        names: Set[str] = set()
+        event.names = names
         _look_into(event, nodes, texts, names)
         if not are_good(names):
             raise _UnusualError
-    event.texts, event.names, event.size = texts, names, _sound_size(texts)
-    if event.size > max_chars:
+    event.size = size = _sound_size(texts)
+    if size > max_chars:
         raise _UnusualError
 
 
@@ -435,6 +356,11 @@ def _take_history(node: List[Any], texts: List[str], names: Set[str]) -> bool:
     names.update(*node)
     texts += values
     return len(texts) <= _MAX_VALUES
+
+
+def _are_plain_numbers(values: Sequence[float]) -> bool:
+    """Tell whether all are plain, at the cost of one as nearly all are moderate."""
+    return sum(map(abs, values)) < _LARGEST or all(map(_is_plain_number, values))
 
 
 def _is_plain_number(value: Any) -> bool:

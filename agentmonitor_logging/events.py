@@ -19,8 +19,9 @@ from . import _naming
 from ._diagnostics import note_swallowed
 from ._encoding import encode
 from ._foreign import bounded_repr, endured
+from ._plain import AnyEvent, PlainEvent
 from ._rendering import Renderer
-from ._shortcut import PlainEvent, plain_event, words_as_usual
+from ._shortcut import plain_event, words_as_usual
 from ._snapshot import EVENT_ID, MAX_TEXT, snapshot_record, with_fields
 from ._wire import (
     KNOWN,
@@ -63,7 +64,7 @@ def event_from_record(
     if not hasattr(record, EVENT_ID):
         _naming.expect(event_from_record)
     event = converted(record, agent_id, metadata, formatter, max_bytes)
-    return event.copied() if type(event) is PlainEvent else event
+    return event.copied() if isinstance(event, PlainEvent) else event
 
 
 def converted(
@@ -72,8 +73,8 @@ def converted(
     metadata: Optional[Mapping[str, Any]],
     formatter: Optional[logging.Formatter],
     max_bytes: int,
-) -> Event:
-    """Do the same, for those who will not change what may be a `PlainEvent`."""
+) -> AnyEvent:
+    """Do the same, for those who take a `PlainEvent` as well."""
     try:
         copy = snapshot_record(record)
         if makes_plain_events(formatter) and words_as_usual(type(copy)):

@@ -29,16 +29,17 @@ from typing import (
     Set,
     Tuple,
     Union,
+    overload,
 )
 
 from ._foreign import endured
+from ._plain import FIELDS, AnyEvent, PlainEvent
 from ._secrets import (
     DEFAULT_REDACT_KEYS,
     DEFAULT_REDACT_PATTERNS,
     QUOTED_KEY,
     Rule,
 )
-from ._shortcut import FIELDS, PlainEvent
 from ._spotting import REDACTED, Masker, PatternLike, Spotter, normal
 from .exceptions import ConfigError
 
@@ -128,17 +129,22 @@ class Redactor:
         """What stands for texts with a secret, by digests that tell nothing of them."""
         self._salt = os.urandom(16)
 
-    def redact(self, event: Dict[str, Any]) -> Dict[str, Any]:
+    @overload
+    def redact(self, event: Dict[str, Any]) -> Dict[str, Any]: ...
+
+    @overload
+    def redact(self, event: AnyEvent) -> AnyEvent: ...
+
+    def redact(self, event: AnyEvent) -> AnyEvent:
         """Return *event* without its secrets.
 
         Every field is covered, at any depth. The event may be changed in place. Never
         raises: a field that cannot be redacted is replaced.
         """
+        if isinstance(event, PlainEvent):
+            return self.redact_all((event,))[0]
         try:
-            if type(event) is PlainEvent:
-                (event,) = self.redact_all((event,))
-            else:
-                self._redact(event)
+            self._redact(event)
         except Exception:
             return self._salvage(event, levels=2)
         return event
@@ -151,10 +157,11 @@ class Redactor:
         """
         return not self._patterns and self._redactor is None
 
-    def redact_all(self, events: Sequence[PlainEvent]) -> Sequence[Dict[str, Any]]:
+    def redact_all(self, events: Sequence[PlainEvent]) -> Sequence[AnyEvent]:
         """Redact *events*, at the cost of one where none of them holds a secret.
 
-        None of them is touched: those with a secret come back as copies.
+        None of them is touched: those with a secret come back as copies, as dicts if
+        there may be one among their keys. Never raises.
         """
         try:
             if self._have_harmless_names(events):
@@ -167,12 +174,14 @@ class Redactor:
         """Tell whether only texts of *events* may have to be replaced."""
         if not self.can_clear_many or self._hides_fields:
             return False
+        known = self._clean_keys
         for event in events:
-            if not self._clean_keys.issuperset(event.names):
-                for name in event.names - self._clean_keys:
-                    if self._is_secret(name) or self._named_anew(name) != name:
-                        return False
-                    self._remember_key(name)
+            for names in (event.form.names, event.names):
+                if not known.issuperset(names):
+                    for name in names - known:
+                        if self._is_secret(name) or self._named_anew(name) != name:
+                            return False
+                        self._remember_key(name)
         return True
 
     def _texts_replaced(self, events: Sequence[PlainEvent]) -> Sequence[PlainEvent]:

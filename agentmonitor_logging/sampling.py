@@ -25,11 +25,12 @@ class Sampler:
         self._rates: Dict[str, float] = dict(rates)
         default = 1.0 if isinstance(sample_rate, Mapping) else sample_rate
         self._default = self._rates.pop(_ANY_TYPE, default)
-        self._keeps_all = min([self._default, *self._rates.values()]) >= 1
+        self.keeps_all = min([self._default, *self._rates.values()]) >= 1
+        """Whether there is no need to ask."""
 
     def keeps(self, event: Mapping[str, Any]) -> bool:
         """Tell whether *event* is to be sent."""
-        if self._keeps_all or event.get("status") == "error":
+        if self.keeps_all or event.get("status") == "error":
             return True
         rate = self._rates.get(str(event.get("event_type")), self._default)
         return rate >= 1 or _position(event) < rate

@@ -23,7 +23,7 @@ _copier _foreign
 context
 _naming
 _snapshot
-_capsule
+_capsule _plain
 _wire _templates _payloads
 _shapes _arguments
 _shortcut

@@ -96,7 +96,7 @@ def test_what_cannot_be_encoded_takes_no_other_with_it(
     encode = target._encode
 
     def fail(event: Any, max_bytes: int) -> bytes:
-        if event["metadata"]["message"] == "call 3":
+        if event.as_event()["metadata"]["message"] == "call 3":
             raise MemoryError
         return encode(event, max_bytes)
 

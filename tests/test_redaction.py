@@ -7,13 +7,15 @@ import json
 import logging
 import re
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentmonitor_logging._shortcut import PlainEvent, plain_event
+from agentmonitor_logging._encoding import _plain_json, _tree_encoder, encode
+from agentmonitor_logging._plain import AnyEvent, PlainEvent
+from agentmonitor_logging._shortcut import plain_event
 from agentmonitor_logging._snapshot import snapshot_record
 from agentmonitor_logging.exceptions import ConfigError
 from agentmonitor_logging.redaction import (
@@ -856,20 +858,33 @@ def plain(tree: Any) -> Optional[PlainEvent]:
     return plain_event(snapshot_record(record).__dict__, "bot", None, 100_000)
 
 
+def dicts(events: Sequence[AnyEvent]) -> List[Dict[str, Any]]:
+    """Return *events* as dicts, which their JSON has to be as well."""
+    trees = []
+    for event in events:
+        tree = event
+        if isinstance(event, PlainEvent):
+            tree = event.as_event()
+            assert tree == json.loads(_plain_json(event, _tree_encoder(event)))
+        assert tree == json.loads(encode(event, 1_000_000))
+        trees.append(tree)
+    return trees
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(planted(), min_size=1, max_size=8), st.integers(0, 8))
 def test_many_events_are_redacted_as_each_is(cases: Any, clean: int) -> None:
     """What goes the short way comes out as what goes the careful way, time and again."""
     trees = [tree for tree, _ in cases] + ["nothing here", ["no", {"a": "b"}]] * clean
     events = [event for event in map(plain, trees) if event is not None]
-    before = copy.deepcopy([dict(event) for event in events])
-    careful = [Redactor().redact(copy.deepcopy(dict(event))) for event in events]
+    before = [event.copied() for event in events]
+    careful = [Redactor().redact(event.copied()) for event in events]
     redactor = Redactor()
 
     for _ in range(2):
-        assert careful == list(redactor.redact_all(events))
-        assert careful == [redactor.redact(event) for event in events]
-    assert before == events
+        assert careful == dicts(redactor.redact_all(events))
+        assert careful == dicts([redactor.redact(event) for event in events])
+    assert before == dicts(events)
 
 
 def test_what_stands_for_a_text_is_remembered_and_the_text_is_not() -> None:
@@ -882,10 +897,10 @@ def test_what_stands_for_a_text_is_remembered_and_the_text_is_not() -> None:
     calls: List[str] = []
     redactor._text = lambda text, levels: calls.append(text)  # type: ignore
 
-    assert once == redactor.redact_all([event])
+    assert dicts(once) == dicts(redactor.redact_all([event]))
     assert [] == calls
     assert MIXED not in repr(vars(redactor))
-    assert text in event["input_data"]["items"]
+    assert text in event.input_data["items"]
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -894,7 +909,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(3_000):
         event = plain(f"number {number}: sk-{MIXED}")
         assert event is not None
-        assert MIXED not in str(redactor.redact_all([event]))
+        assert MIXED not in str(dicts(redactor.redact_all([event])))
     event = plain("sk-" + MIXED + "x" * 10_000)
     assert event is not None
     redactor.redact_all([event])

@@ -1,0 +1,196 @@
+"""An event of plain JSON data in parts, and its JSON as a pattern that takes them.
+
+A program logs in few places, so all but the values of its events' JSON is known in
+advance. Whoever wants the event as a dict has it put together, which few do.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from operator import itemgetter
+from typing import (
+    AbstractSet,
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+)
+
+from ._packing import unpacked
+
+BASE = ("event_id", "logger", "level", "message", "function_name", "module")
+"""The metadata of every event."""
+
+FIELDS = (
+    *("agent_id", "event_type", "timestamp", "input_data", "output_data", "metadata"),
+    *("cost_usd", "latency_ms", "status", "error_message"),
+    *("trace_id", "span_id", "parent_span_id"),
+)
+"""The keys of every event, which are not among its `names`."""
+
+TEXT, ID, NUMBER, WORD, CONTAINER = range(5)
+"""Kinds of metadata: what may hold a secret, what does not, null or a truth value."""
+
+_PATTERN = (
+    '{{"agent_id":%s,"event_type":%s,"timestamp":"%s","input_data":%s,"output_data":%s,'
+    '"metadata":{{{base}%s{rest}}},"cost_usd":%s,"latency_ms":%s,"status":"success",'
+    '"error_message":null}}'
+)
+
+Values = Tuple[Any, ...]
+Pick = Callable[[Any], Values]
+
+
+class Form:
+    """Know the JSON of all events with the same metadata.
+
+    *kinds* are the names in it, those of `BASE` first, and which kind each of them is.
+    `pattern` takes what `in_order` makes of the texts, which are the agent, the type
+    and those of the metadata, and of what else is in that, each kind for itself; then
+    of time, input, output, further metadata, cost and latency.
+    """
+
+    __slots__ = (
+        *("containers_of", "ids_of", "in_order", "keys", "names", "numbers_of"),
+        *("pattern", "scanned", "texts", "texts_of", "words_of"),
+    )
+
+    def __init__(self, kinds: Mapping[str, int]) -> None:
+        self.keys = tuple(kinds)
+        self.names = frozenset(kinds)
+        of_kind = [
+            tuple(at for at, name in enumerate(kinds) if kinds[name] == kind)
+            for kind in (TEXT, ID, NUMBER, WORD, CONTAINER)
+        ]
+        self.scanned = of_kind[TEXT] + of_kind[CONTAINER]
+        """The places of what a secret may be in."""
+        pickers = [picker(places) for places in of_kind]
+        self.texts_of, self.ids_of, self.numbers_of, *others = pickers
+        self.words_of, self.containers_of = others
+        self.texts = 2 + len(of_kind[TEXT])
+        """How many texts it has of its own."""
+        came = {place: at for at, place in enumerate(chain(*of_kind), 2)}
+        metadata = [came[place] for place in range(len(kinds))]
+        base, rest = metadata[: len(BASE)], metadata[len(BASE) :]
+        end = 2 + len(kinds)
+        time, taken, given, added, cost, latency = range(end, end + 6)
+        self.in_order: Pick = itemgetter(
+            *(0, 1, time, taken, given, *base, added, *rest, cost, latency)
+        )
+        written = [json.dumps(name).replace("%", "%%") + ":%s" for name in kinds]
+        self.pattern = _PATTERN.format(
+            base=",".join(written[: len(BASE)]),
+            rest="".join("," + one for one in written[len(BASE) :]),
+        )
+
+
+def picker(keys: Tuple[Any, ...]) -> Pick:
+    """Return what takes the items *keys* out of a collection, as a tuple."""
+    if not keys:
+        return lambda _: ()
+    if len(keys) == 1:
+        (key,) = keys
+        return lambda collection: (collection[key],)
+    return itemgetter(*keys)
+
+
+class PlainEvent:
+    """An event of plain JSON data, of which is known what it holds.
+
+    *values* are those in its metadata that its form has keys for. *texts* are all its
+    texts but ids and times that were made, or checked, by us: the agent and the type,
+    those of its form, then all others. *size* is the sum of their characters; *names*
+    are the keys in it at any depth, besides those of its form. Where it *is_packed*,
+    its input is not JSON data until `unpack` has made it such.
+    """
+
+    added: Optional[Dict[str, Any]] = None
+    input_data: Any = None
+    output_data: Any = None
+    cost_usd: Optional[float] = None
+    latency_ms: Optional[int] = None
+    names: AbstractSet[str] = frozenset()
+    size = 0
+    is_packed = False
+
+    def __init__(
+        self, form: Form, texts: List[str], values: List[Any], timestamp: str
+    ) -> None:
+        self.form = form
+        self.texts = texts
+        self.values = values
+        self.timestamp = timestamp
+
+    def unpack(self) -> None:
+        """Have dicts again in place of what is packed."""
+        if self.is_packed:
+            self.input_data = unpacked(self.input_data)
+            self.is_packed = False
+
+    def as_event(self) -> Dict[str, Any]:
+        """Return the event, which shares its containers with this."""
+        self.unpack()
+        metadata = dict(zip(self.form.keys, self.values))
+        if self.added:
+            given = metadata
+            metadata = {name: given.pop(name) for name in BASE}
+            metadata.update(self.added)
+            metadata.update(given)
+        return {
+            "agent_id": self.texts[0],
+            "event_type": self.texts[1],
+            "timestamp": self.timestamp,
+            "input_data": self.input_data,
+            "output_data": self.output_data,
+            "metadata": metadata,
+            "cost_usd": self.cost_usd,
+            "latency_ms": self.latency_ms,
+            "status": "success",
+            "error_message": None,
+        }
+
+    def copied(self) -> Dict[str, Any]:
+        """Return the event as a copy that shares nothing, for who changes it."""
+        return {key: _copied(item) for key, item in self.as_event().items()}
+
+    def with_texts(self, instead: Mapping[str, str]) -> PlainEvent:
+        """Return a copy that has other texts, namely the values of *instead*."""
+        self.unpack()
+        texts = [instead.get(text, text) for text in self.texts]
+        values = self.values.copy()
+        for place in self.form.scanned:
+            values[place] = _replaced(values[place], instead)
+        copy = PlainEvent(self.form, texts, values, self.timestamp)
+        copy.added = _replaced(self.added, instead)
+        copy.input_data = _replaced(self.input_data, instead)
+        copy.output_data = _replaced(self.output_data, instead)
+        copy.cost_usd, copy.latency_ms = self.cost_usd, self.latency_ms
+        copy.names, copy.size = self.names, self.size
+        return copy
+
+
+def _replaced(tree: Any, instead: Mapping[str, str]) -> Any:
+    """Copy a container, at any depth, with other texts."""
+    kind = type(tree)
+    if kind is str:
+        return instead.get(tree, tree)
+    if kind is dict:
+        return {key: _replaced(item, instead) for key, item in tree.items()}
+    if kind is list or kind is tuple:
+        return [_replaced(item, instead) for item in tree]
+    return tree
+
+
+def _copied(tree: Any) -> Any:
+    kind = type(tree)
+    if kind is dict:
+        return {key: _copied(item) for key, item in tree.items()}
+    return [_copied(item) for item in tree] if kind is list else tree
+
+
+AnyEvent = Union[Dict[str, Any], PlainEvent]
