@@ -288,10 +288,10 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
 
     The texts and numbers of its form are known already.
     """
-    form, texts = event.form, event.texts
+    texts = event.texts
     wholes = event.added, event.input_data, event.output_data
-    nodes = [node for node in wholes if node is not None]
-    nodes += form.containers_of(event.values)
+    nodes = [whole for whole in wholes if whole is not None]
+    nodes += event.form.containers_of(event.values)
     if nodes:
         names: Set[str] = set()
         event.names = names

@@ -77,9 +77,7 @@ class SinkProcess:
 def run(one: Measurement, options: Options) -> Dict[str, Any]:
     """Return the figures of a measurement, or its `error`."""
     cell = one.cell
-    calls = calls_made(cell.mode, options.calls)
-    if cell.mode == "paced":
-        calls = min(options.calls, int(RATE * options.seconds))
+    calls = calls_made(cell.mode, options.calls, int(RATE * options.seconds))
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, SinkProcess(
         cell.server, pinned=options.pinned
     ) as sink:

@@ -1,4 +1,4 @@
-"""How calls are made: in a loop, paced, by many threads, by many tasks.
+"""How calls are made: in a loop, paced, by many threads, by many tasks, paced or not.
 
 Each call is timed by itself and nothing is subtracted; what a call is given is made
 before its time starts.
@@ -10,13 +10,15 @@ import asyncio
 import threading
 import time
 from array import array
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Sequence
 
 from workloads import Task, marker
 
 THREADS = 50
 TASKS = 1000
 _BREATH = 10_000_000
+_START = 0.05
+"""Seconds until a thousand tasks are there, which is nobody's stall."""
 
 
 class Times(NamedTuple):
@@ -88,17 +90,37 @@ def threads(task: Task, job: Dict[str, Any]) -> Times:
 
 def tasks(task: Task, job: Dict[str, Any]) -> Times:
     """Call from a thousand tasks of one event loop, and watch the loop."""
-    return asyncio.run(_tasks(task, job["calls"]))
+    return asyncio.run(_tasks(task, job["calls"], _work, start=0))
 
 
-async def _tasks(task: Task, calls: int) -> Times:
+def paced_tasks(task: Task, job: Dict[str, Any]) -> Times:
+    """Do the same with tasks that wait in between, as for the answer of a model.
+
+    Their calls are spread evenly; all together they keep to the rate.
+    """
+    interval = 1 / job["rate"]
+
+    async def work(task: Task, times: Any, numbers: range) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + 2 * _START + numbers[0] // len(numbers) * interval
+        for number in numbers:
+            await asyncio.sleep(due - loop.time())
+            await _call(task, times, number)
+            due += TASKS * interval
+
+    return asyncio.run(_tasks(task, job["calls"], work, start=_START))
+
+
+async def _tasks(
+    task: Task, calls: int, work: Callable[..., Any], *, start: float
+) -> Times:
     each = max(1, calls // TASKS)
     times = _room(each * TASKS)
-    watch = _Watch()
+    watch = _Watch(start)
     watching = asyncio.ensure_future(watch.run())
     await asyncio.sleep(0)
     await asyncio.gather(
-        *(_work(task, times, range(at * each, at * each + each)) for at in range(TASKS))
+        *(work(task, times, range(at * each, at * each + each)) for at in range(TASKS))
     )
     watch.over = True
     await watching
@@ -106,23 +128,28 @@ async def _tasks(task: Task, calls: int) -> Times:
 
 
 async def _work(task: Task, times: Any, numbers: range) -> None:
-    argument_of, call, clock = task.argument, task.call, time.perf_counter_ns
     for number in numbers:
-        argument = argument_of(marker(number))
-        began = clock()
-        await call(argument)
-        times[number] = clock() - began
+        await _call(task, times, number)
         await asyncio.sleep(0)
+
+
+async def _call(task: Task, times: Any, number: int) -> None:
+    argument, clock = task.argument(marker(number)), time.perf_counter_ns
+    began = clock()
+    await task.call(argument)
+    times[number] = clock() - began
 
 
 class _Watch:
     """Sleep a millisecond again and again; *worst* is the latest awakening."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: float) -> None:
         self.over = False
         self.worst = 0
+        self._start = start
 
     async def run(self) -> None:
+        await asyncio.sleep(self._start)
         while not self.over:
             began = time.perf_counter_ns()
             await asyncio.sleep(0.001)
@@ -130,10 +157,19 @@ class _Watch:
             self.worst = max(self.worst, late)
 
 
-MODES = {"loop": loop, "paced": paced, "threads": threads, "asyncio": tasks}
+MODES = {
+    **{"loop": loop, "paced": paced, "threads": threads},
+    **{"asyncio": tasks, "asyncio-paced": paced_tasks},
+}
 
 
-def calls_made(mode: str, asked: int) -> int:
-    """Return how many calls *mode* makes of those *asked* for."""
-    crowd = {"threads": THREADS, "asyncio": TASKS}.get(mode, 1)
-    return max(1, asked // crowd) * crowd
+def is_async(mode: str) -> bool:
+    """Tell whether *mode* calls coroutine functions."""
+    return mode.startswith("asyncio")
+
+
+def calls_made(mode: str, asked: int, at_most: int) -> int:
+    """Return how many calls *mode* makes of those *asked* for; paced, no more than."""
+    crowd = {"threads": THREADS, "asyncio": TASKS, "asyncio-paced": TASKS}.get(mode, 1)
+    calls = min(asked, at_most) if mode.endswith("paced") else asked
+    return max(1, calls // crowd) * crowd

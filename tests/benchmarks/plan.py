@@ -12,7 +12,7 @@ CLIENTS = (
 )
 QUICK_CLIENTS = ("noop", "null", "queue", "diy", "otel", "ours")
 WORKLOADS = ("W1", "W2", "W3", "W4")
-MODES = ("loop", "paced", "threads", "asyncio")
+MODES = ("loop", "paced", "threads", "asyncio", "asyncio-paced")
 SERVERS = ("0", "50", "dead", "hang")
 
 _TARGETED = ("queue", "diy", "otel", "ours", "ours_spool", "ours_orjson")
@@ -48,6 +48,7 @@ def _standard() -> Iterator[Tuple[Cell, Sequence[str]]]:
     yield Cell("W2", "threads", "0"), CLIENTS
     for workload in WORKLOADS[:2]:
         yield Cell(workload, "asyncio", "hang"), ("noop", *_TARGETED)
+        yield Cell(workload, "asyncio-paced", "hang"), ("noop", *_TARGETED)
 
 
 def cells(

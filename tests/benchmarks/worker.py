@@ -44,7 +44,7 @@ def measure(job: Dict[str, Any]) -> Dict[str, Any]:
     client = load(job["client"], endpoint)
     answers = client.delivers and job["server"] not in ("dead", "hang")
     control = Control(job["control_port"]) if answers else None
-    is_async = job["mode"] == "asyncio"
+    is_async = modes.is_async(job["mode"])
     task = workloads.task(job["workload"], client, is_async=is_async)
     _warm_up(task, is_async=is_async)
     before: Dict[str, Any] = {}
