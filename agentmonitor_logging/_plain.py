@@ -34,7 +34,13 @@ FIELDS = (
 """The keys of every event, which are not among its `names`."""
 
 TEXT, ID, NUMBER, WORD, CONTAINER = range(5)
-"""Kinds of metadata: what may hold a secret, what does not, null or a truth value."""
+"""Kinds of metadata: only texts and containers may hold a secret. A word is one of
+JSON's: null or a truth value."""
+
+BASE_KINDS: Mapping[str, int] = {**dict.fromkeys(BASE, TEXT), "event_id": ID}
+MESSAGE = BASE.index("message")
+REPLACEABLE = tuple((name, BASE.index(name)) for name in ("function_name", "module"))
+"""Places among a `PlainEvent`'s values."""
 
 _PATTERN = (
     '{{"agent_id":%s,"event_type":%s,"timestamp":"%s","input_data":%s,"output_data":%s,'
@@ -50,9 +56,10 @@ class Form:
     """Know the JSON of all events with the same metadata.
 
     *kinds* are the names in it, those of `BASE` first, and which kind each of them is.
-    `pattern` takes what `in_order` makes of the texts, which are the agent, the type
-    and those of the metadata, and of what else is in that, each kind for itself; then
-    of time, input, output, further metadata, cost and latency.
+    `pattern` is the JSON, with a ``%s`` for each value. `in_order` takes those, as JSON,
+    in the order in which they are encoded: agent, type and the texts of the metadata;
+    its ids; its numbers; its words; its containers; then time, input, output, further
+    metadata with a comma before it, cost and latency.
     """
 
     __slots__ = (

@@ -10,7 +10,18 @@ from __future__ import annotations
 import logging
 from typing import AbstractSet, Any, Dict, Mapping, Optional, Set, Tuple
 
-from ._plain import BASE, CONTAINER, ID, NUMBER, TEXT, WORD, Form, picker
+from ._plain import (
+    BASE,
+    BASE_KINDS,
+    CONTAINER,
+    ID,
+    NUMBER,
+    REPLACEABLE,
+    TEXT,
+    WORD,
+    Form,
+    picker,
+)
 from ._snapshot import EVENT_ID, Snapshot
 from ._wire import IN_ORDER, KNOWN, NAMED, RESERVED, STATUS, TRACE_IDS
 
@@ -36,11 +47,6 @@ _FIELDS = frozenset(
 )
 _DESCRIBED = frozenset(("metadata", "_agent_context"))
 _OF_BASE = (EVENT_ID, "name", "levelname", "msg", "funcName", "module")
-BASE_KINDS: Mapping[str, int] = {**dict.fromkeys(BASE, TEXT), "event_id": ID}
-MESSAGE = BASE.index("message")
-REPLACEABLE = tuple((name, BASE.index(name)) for name in ("function_name", "module"))
-"""The places of those among a `PlainEvent`'s values."""
-
 _KINDS: Mapping[Any, int] = {
     str: TEXT,
     int: NUMBER,

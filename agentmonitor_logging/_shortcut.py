@@ -29,8 +29,8 @@ from typing import (
 
 from ._capsule import Capsule
 from ._packing import is_packed, keys_and_values
-from ._plain import ID, Form, PlainEvent
-from ._shapes import BASE_KINDS, MESSAGE, REPLACEABLE, Shape, are_good, shape_of
+from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent
+from ._shapes import Shape, are_good, shape_of
 from ._snapshot import Snapshot
 from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, is_id, utc
 
