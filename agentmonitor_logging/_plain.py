@@ -56,10 +56,10 @@ class Form:
     """Know the JSON of all events with the same metadata.
 
     *kinds* are the names in it, those of `BASE` first, and which kind each of them is.
-    `pattern` is the JSON, with a ``%s`` for each value. `in_order` takes those, as JSON,
-    in the order in which they are encoded: agent, type and the texts of the metadata;
-    its ids; its numbers; its words; its containers; then time, input, output, further
-    metadata with a comma before it, cost and latency.
+    `pattern` is the JSON, with a ``%s`` for each value. `in_order` takes those in the
+    order in which they are encoded: agent, type and the texts of the metadata; its ids;
+    its numbers; its words; its containers; then time, input, output, further metadata
+    with a comma before it, cost and latency.
     """
 
     __slots__ = (
