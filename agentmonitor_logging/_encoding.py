@@ -101,11 +101,17 @@ _encode_plain = _encoder(_ENCODER.encode_basestring) or _DOCUMENTED.encode
 _encode_known = _encoder(_literal)
 
 
-def _plain_json(event: PlainEvent, encode_tree: Callable[[Any], str]) -> str:
-    """Return *event* as JSON, of which *encode_tree* makes what its form is not of."""
-    form, values = event.form, event.values
+def _plain_json(event: PlainEvent) -> str:
+    """Return *event* as JSON; a large one by way of the texts that are known."""
+    encode_tree, form, values = _encode_plain, event.form, event.values
+    if _encode_known is None or event.size < _LARGE:
+        event.unpack()
+    else:
+        encode_tree = _encode_known
     added, taken, given = event.added, event.input_data, event.output_data
     cost, latency = event.cost_usd, event.latency_ms
+    if event.is_packed:
+        taken = replaced(taken, _raw)
     return form.pattern % form.in_order(
         (
             *map(_encode_text, event.texts[: form.texts]),
@@ -121,22 +127,6 @@ def _plain_json(event: PlainEvent, encode_tree: Callable[[Any], str]) -> str:
             "null" if latency is None else latency,
         )
     )
-
-
-def _tree_encoder(event: PlainEvent) -> Callable[[Any], str]:
-    """Return what to encode the containers in *event* with.
-
-    That of a large one goes by way of the texts that are known.
-    """
-    if _encode_known is None or event.size < _LARGE:
-        event.unpack()
-        return _encode_plain
-    return _encode_packed if event.is_packed else _encode_known
-
-
-def _encode_packed(tree: Any) -> str:
-    encode_it = _encode_known or _encode_plain
-    return encode_it(replaced(tree, _raw))
 
 
 def _raw(packed: Packed) -> Any:
@@ -185,7 +175,7 @@ def _of_plain(event: PlainEvent, ensure_ascii: bool) -> bytes:
         return _PLAIN_ASCII(event.as_event()).encode()
     dumps = fast_dumps()
     if dumps is None:
-        return _plain_json(event, _tree_encoder(event)).encode()
+        return _plain_json(event).encode()
     tree = event.as_event()
     try:
         # A copy: orjson's bytes hold on to all of the buffer they grew in, four

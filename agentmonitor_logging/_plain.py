@@ -29,9 +29,8 @@ BASE = ("event_id", "logger", "level", "message", "function_name", "module")
 FIELDS = (
     *("agent_id", "event_type", "timestamp", "input_data", "output_data", "metadata"),
     *("cost_usd", "latency_ms", "status", "error_message"),
-    *("trace_id", "span_id", "parent_span_id"),
 )
-"""The keys of every event, which are not among its `names`."""
+"""The keys of every event, which are among neither its form's names nor its own."""
 
 TEXT, ID, NUMBER, WORD, CONTAINER = range(5)
 """Kinds of metadata: only texts and containers may hold a secret. A word is one of
@@ -39,8 +38,10 @@ JSON's: null or a truth value."""
 
 BASE_KINDS: Mapping[str, int] = {**dict.fromkeys(BASE, TEXT), "event_id": ID}
 MESSAGE = BASE.index("message")
+"""The place of the message among a `PlainEvent`'s values."""
+
 REPLACEABLE = tuple((name, BASE.index(name)) for name in ("function_name", "module"))
-"""Places among a `PlainEvent`'s values."""
+"""Names, each with its place, that other metadata may have as well, and then wins."""
 
 _PATTERN = (
     '{{"agent_id":%s,"event_type":%s,"timestamp":"%s","input_data":%s,"output_data":%s,'
@@ -89,11 +90,16 @@ class Form:
         self.in_order: Pick = itemgetter(
             *(0, 1, time, taken, given, *base, added, *rest, cost, latency)
         )
-        written = [json.dumps(name).replace("%", "%%") + ":%s" for name in kinds]
+        written = [as_key(name) for name in kinds]
         self.pattern = _PATTERN.format(
             base=",".join(written[: len(BASE)]),
             rest="".join("," + one for one in written[len(BASE) :]),
         )
+
+
+def as_key(name: str) -> str:
+    """Return *name* as the pattern has it."""
+    return json.dumps(name).replace("%", "%%") + ":%s"
 
 
 def picker(keys: Tuple[Any, ...]) -> Pick:
@@ -109,11 +115,11 @@ def picker(keys: Tuple[Any, ...]) -> Pick:
 class PlainEvent:
     """An event of plain JSON data, of which is known what it holds.
 
-    *values* are those in its metadata that its form has keys for. *texts* are all its
-    texts but ids and times that were made, or checked, by us: the agent and the type,
-    those of its form, then all others. *size* is the sum of their characters; *names*
-    are the keys in it at any depth, besides those of its form. Where it *is_packed*,
-    its input is not JSON data until `unpack` has made it such.
+    *values* are those in its metadata that its form has keys for, and *added* is what
+    else is there. *texts* are all its texts but times, and ids among its values: the
+    agent and the type, those of its form, then all others. *size* is the sum of their
+    characters; *names* are the keys in it at any depth, besides those of its form.
+    Where it *is_packed*, its input is not JSON data until `unpack` has made it such.
     """
 
     added: Optional[Dict[str, Any]] = None
@@ -140,7 +146,7 @@ class PlainEvent:
             self.is_packed = False
 
     def as_event(self) -> Dict[str, Any]:
-        """Return the event, which shares its containers with this."""
+        """Return the event, which shares its containers with this; it is unpacked."""
         self.unpack()
         metadata = dict(zip(self.form.keys, self.values))
         if self.added:

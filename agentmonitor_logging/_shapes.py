@@ -20,6 +20,7 @@ from ._plain import (
     TEXT,
     WORD,
     Form,
+    as_key,
     picker,
 )
 from ._snapshot import EVENT_ID, Snapshot
@@ -29,9 +30,9 @@ _MAX_NAME = 256
 _MAX_NAMES = 2_048
 """Names that are known to be good ones, and of how many characters."""
 
-_MAX_SHAPES, _MAX_FIELDS, _MAX_FIELD = 256, 128, 64
+_MAX_SHAPES, _MAX_FIELDS, _MAX_FIELD = 256, 128, 70
 """How many shapes are remembered, of how many attributes each, and how long their names
-may be: some megabytes in all where a program makes up names."""
+may be as JSON: some megabytes in all where a program makes up names."""
 
 _NONE = type(None)
 _NUMBERS = frozenset((int, float))
@@ -159,7 +160,9 @@ def _new_shape(names: Tuple[str, ...], types: Types) -> Optional[Shape]:
 
 def _is_usual_name(name: Any) -> bool:
     # A name of a class of its own may be equal to another, and is not the same.
-    return type(name) is str and len(name) <= _MAX_FIELD
+    if type(name) is not str or len(name) > _MAX_FIELD:
+        return False
+    return len(as_key(name)) <= _MAX_FIELD
 
 
 def are_good(names: AbstractSet[str]) -> bool:

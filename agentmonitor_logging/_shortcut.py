@@ -23,7 +23,6 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
-    Set,
     Tuple,
 )
 
@@ -31,7 +30,7 @@ from ._capsule import Capsule
 from ._packing import is_packed, keys_and_values
 from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent
 from ._shapes import Shape, are_good, shape_of
-from ._snapshot import Snapshot
+from ._snapshot import MAX_DEPTH, Snapshot
 from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, is_id, utc
 
 MAX_CHARS = 65_536
@@ -39,6 +38,9 @@ MAX_CHARS = 65_536
 
 _MAX_VALUES = 5_000
 """Values of one, at any depth: none needs to be left out."""
+
+_MAX_LEVELS = MAX_DEPTH + 2
+"""Levels of containers in one another: more are only in what is no copy of ours."""
 
 _HISTORY = 4
 """From how many messages on a chat history is looked through in one go."""
@@ -286,16 +288,19 @@ def _added(
 def _look_through(event: PlainEvent, max_chars: int) -> None:
     """Note what *event* holds; raise unless all of it is plain JSON data.
 
-    The texts and numbers of its form are known already.
+    The texts and numbers among its values are known already.
     """
     texts = event.texts
     wholes = event.added, event.input_data, event.output_data
     nodes = [whole for whole in wholes if whole is not None]
     nodes += event.form.containers_of(event.values)
     if nodes:
-        names: Set[str] = set()
-        event.names = names
-        _look_into(event, nodes, texts, names)
+        keys = _look_into(event, nodes, texts)
+        # In this order: a key of the application's may do anything when looked up,
+        # and pass for any other.
+        if not _TEXTS.issuperset(map(type, keys)):
+            raise _UnusualError
+        event.names = names = frozenset(keys)
         if not are_good(names):
             raise _UnusualError
     event.size = size = _sound_size(texts)
@@ -303,31 +308,38 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
         raise _UnusualError
 
 
-def _look_into(
-    event: PlainEvent, nodes: List[Any], texts: List[str], names: Set[str]
-) -> None:
+def _look_into(event: PlainEvent, nodes: List[Any], texts: List[str]) -> List[Any]:
+    """Note the texts in *nodes*, level by level, and return the keys."""
+    found: List[Any] = []
     items: Sequence[Any]
-    values = 0
-    for node in nodes:
-        kind = type(node)
-        if kind is tuple:
-            keys, items = keys_and_values(node)
-            event.is_packed = True
-            names.update(keys)
-            texts += items
-        else:
-            if kind is list:
+    values = levels = 0
+    while nodes:
+        deeper: List[Any] = []
+        for node in nodes:
+            kind = type(node)
+            if kind is tuple:
+                keys, items = keys_and_values(node)
+                event.is_packed = True
+                found += keys
+            elif kind is list:
                 items = node
+                taken = _take_history(node, texts, found)
+                if taken:
+                    values += len(node) + taken
+                    continue
             else:
-                names.update(node)
+                found += node
                 items = list(node.values())
             if _TEXTS.issuperset(map(type, items)):
                 texts += items
-            elif kind is not list or not _take_history(node, texts, names):
-                nodes += _containers_in(items, texts)
-        values += len(items)
-        if values > _MAX_VALUES:
+            else:
+                deeper += _containers_in(items, texts)
+            values += len(items)
+        levels += 1
+        if values > _MAX_VALUES or levels > _MAX_LEVELS:
             raise _UnusualError
+        nodes = deeper
+    return found
 
 
 def _containers_in(items: Iterable[Any], texts: List[str]) -> List[Any]:
@@ -346,16 +358,16 @@ def _containers_in(items: Iterable[Any], texts: List[str]) -> List[Any]:
     return containers
 
 
-def _take_history(node: List[Any], texts: List[str], names: Set[str]) -> bool:
-    """Note what a chat history holds; tell whether it is one, of texts alone."""
+def _take_history(node: List[Any], texts: List[str], found: List[Any]) -> int:
+    """Note what a chat history of texts alone holds; return how much, or 0."""
     if len(node) < _HISTORY or not _PLAIN_DICTS.issuperset(map(type, node)):
-        return False
+        return 0
     values = list(chain.from_iterable(map(dict.values, node)))
-    if not _TEXTS.issuperset(map(type, values)):
-        return False
-    names.update(*node)
+    if len(values) > _MAX_VALUES or not _TEXTS.issuperset(map(type, values)):
+        return 0
+    found += chain.from_iterable(node)
     texts += values
-    return len(texts) <= _MAX_VALUES
+    return len(values)
 
 
 def _are_plain_numbers(values: Sequence[float]) -> bool:

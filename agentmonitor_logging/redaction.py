@@ -160,7 +160,7 @@ class Redactor:
     def redact_all(self, events: Sequence[PlainEvent]) -> Sequence[AnyEvent]:
         """Redact *events*, at the cost of one where none of them holds a secret.
 
-        None of them is touched: those with a secret come back as copies, as dicts if
+        They keep what they hold: those with a secret come back as copies, as dicts if
         there may be one among their keys. Never raises.
         """
         try:
@@ -168,7 +168,15 @@ class Redactor:
                 return self._texts_replaced(events)
         except Exception:  # noqa: S110 - on which of them, `redact` finds out
             pass
-        return [self.redact(event.copied()) for event in events]
+        return [self._redacted_copy(event) for event in events]
+
+    def _redacted_copy(self, event: PlainEvent) -> Dict[str, Any]:
+        try:
+            copy = event.copied()
+        except Exception:  # at the end of the stack, where nothing is left to spare
+            copy = event.as_event()
+        redacted: Dict[str, Any] = self.redact(copy)
+        return redacted
 
     def _have_harmless_names(self, events: Sequence[PlainEvent]) -> bool:
         """Tell whether only texts of *events* may have to be replaced."""

@@ -26,6 +26,7 @@ from agentmonitor_logging._snapshot import named, snapshot_record
 from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import agent_context
 from agentmonitor_logging.events import _Reading, event_from_record
+from agentmonitor_logging.formatter import AgentEventFormatter
 from agentmonitor_logging.redaction import Redactor
 
 LIMIT = 262_144
@@ -52,6 +53,21 @@ PLAIN: Dict[str, Dict[str, Any]] = {
     "a chat history": {"input_data": {"messages": HISTORY}, "output_data": "yes"},
     "twelve extra fields": {f"field_{n}": n for n in range(12)},
     "text of the world": {"input_data": {"q": "é漢\U0001f600\x00"}, "other": "ü"},
+    "names with a meaning elsewhere": {
+        **{"%": 1, "%s": "x", 'a"b': [1], "back\\slash": None, "{0}": 2, "\n": True},
+        "input_data": {"%d": "100 %", "{": "}"},
+    },
+    "what metadata says too": {
+        **{"tenant": "own", "release": 7, "region": None, "step": [1, {"x": 2}]},
+        "metadata": {"step": "other", "tenant": "other", "more": 1},
+    },
+    "a function of its own": {
+        "function_name": "told",
+        "metadata": {"function_name": "other", "module": "shown"},
+    },
+    "numbers of all sizes": {
+        **{"tiny": 5e-324, "huge": 1e300, "none": -0.0, "exact": 0.1 + 0.2},
+    },
     "whole numbers": {"a": 2**63 - 1, "b": -(2**63), "cost_usd": 1, "latency_ms": 0},
 }
 
@@ -63,6 +79,9 @@ UNUSUAL: Dict[str, Dict[str, Any]] = {
     "a reserved name": {"level": "high"},
     "a secret attribute": {"_agent_own": 1},
     "a large number": {"a": 2**63},
+    "a large negative number": {"a": -(2**63) - 1},
+    "the largest negative number": {"a": -(2**64), "b": 2**64},
+    "negative infinity": {"a": float("-inf")},
     "not a number": {"a": float("nan")},
     "half a surrogate": {"a": "\ud800"},
     "a long name": {"x" * 300: 1},
@@ -94,9 +113,14 @@ def same(event: PlainEvent, other: Any) -> bool:
 
     As a dict, and as it is encoded without one.
     """
-    expected = json.dumps(other)
-    encoded = _encoding._plain_json(event, _encoding._tree_encoder(event))
-    return expected == json.dumps(event.as_event()) == json.dumps(json.loads(encoded))
+    encoded = _encoding._plain_json(event)
+    read = json.loads(encoded, object_pairs_hook=distinct)
+    return json.dumps(other) == json.dumps(event.as_event()) == json.dumps(read)
+
+
+def distinct(pairs: List[Any]) -> Dict[str, Any]:
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
 
 
 @pytest.mark.parametrize("extra", PLAIN.values(), ids=PLAIN)
@@ -104,10 +128,11 @@ def test_usual_records_take_it(extra: Dict[str, Any]) -> None:
     """Texts, numbers and containers of them make the event that care would make."""
     with agent_context(session_id="s-1", agent_id="bound", tenant="north"):
         record = record_of("step %d of %s", (3, "five"), **extra)
-    event = short(record, metadata={"release": "2", "region": "eu"})
+    metadata = {"release": "2", "region": "eu", "function_name": "handler's"}
+    event = short(record, metadata=metadata)
 
     assert event is not None
-    assert same(event, careful(record, metadata={"release": "2", "region": "eu"}))
+    assert same(event, careful(record, metadata=metadata))
 
 
 @pytest.mark.parametrize("extra", UNUSUAL.values(), ids=UNUSUAL)
@@ -186,11 +211,11 @@ def test_nothing_of_the_application_is_kept() -> None:
     assert short(record_of(input_data={"customer": 1}))
     label, kind = Label("customer"), type("Kind", (), {})
     gone = [weakref.ref(label), weakref.ref(kind)]
-    event = short(record_of(input_data={label: "x" * _encoding._LARGE}))
-    assert event is not None
-    assert "customer" in _encoding._plain_json(event, _encoding._tree_encoder(event))
-    short(record_of(thing=kind()))
-    del event, label, kind
+    record = record_of(input_data={label: "x" * _encoding._LARGE}, thing=kind())
+    event = event_from_record(record, agent_id="bot")
+    assert b'"customer":"x' in encode(event, LIMIT)
+    assert _encoding._literal(label) == '"customer"'
+    del event, record, label, kind
     gc.collect()
 
     assert [None, None] == [one() for one in gone]
@@ -200,15 +225,51 @@ def test_shapes_of_made_up_names_are_bounded() -> None:
     """In their number, and in how much each of them holds."""
     tracemalloc.start()
     for number in range(400):
-        made_up = {f"{number}_{n}_".ljust(64, "x"): 1 for n in range(90)}
-        assert short(record_of(**made_up))
+        padding = "%x"[number % 2]
+        made_up = {f"{number}_{n}_".ljust(64, padding): 1 for n in range(104)}
+        assert bool(short(record_of(**made_up))) is (padding == "x")
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert len(_shapes._shapes) <= _shapes._MAX_SHAPES
     assert held < 8_000_000
-    assert short(record_of(**{"x" * 65: 1})) is None
+    assert short(record_of(**{"x" * 66: 1})) is None
+    assert short(record_of(**{"\x01" * 20: 1})) is None
     assert short(record_of(**{f"n{n}": 1 for n in range(130)})) is None
+
+
+class Liar(str):
+    """A key that is, to hear it, any other."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash("customer")
+
+
+@pytest.mark.parametrize("wrapped", [dict, lambda one: {"x": [one]}, lambda x: [x] * 9])
+def test_a_key_of_a_class_of_its_own_is_for_care(wrapped: Any) -> None:
+    """It may claim to be one that is known, and be a secret."""
+    assert short(record_of(input_data={"customer": "1"}))
+
+    assert (
+        short(record_of(input_data=wrapped({Liar("sk-" + "a1B2" * 10): "1"}))) is None
+    )
+
+
+def test_what_is_no_copy_of_ours_may_be_of_any_depth() -> None:
+    """It is cut like everything else, by whoever makes a line or an event of it."""
+    tree: List[Any] = []
+    for _ in range(950):
+        tree = [tree]
+    record = record_of()
+    record.__dict__.update(password="kitten-42", deep=tree)
+    line = AgentEventFormatter(agent_id="bot").format(record)
+
+    assert '"deep":[' in line
+    assert "kitten" not in line
+    assert event_from_record(record, agent_id="bot")["metadata"]["deep"]
 
 
 @pytest.mark.parametrize("agent_id", [Label("mine"), 7, object()])
@@ -259,22 +320,27 @@ VALUES = st.recursive(
 NAMES = st.sampled_from(
     """event_type input_data output_data metadata cost_usd latency_ms status trace_id
     span_id parent_span_id session_id user_id function_name timestamp agent_id event_id
-    error_message level logger other more _agent_more""".split()
+    error_message level logger module other more _agent_more %s " \\ {0}""".split()
 )
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.dictionaries(NAMES, VALUES, max_size=5), st.text(max_size=10), SCALARS)
+@given(
+    st.dictionaries(NAMES, VALUES, max_size=5),
+    st.text(max_size=10),
+    st.dictionaries(NAMES, SCALARS, max_size=2),
+    st.dictionaries(NAMES, SCALARS, max_size=2),
+)
 def test_any_record_that_takes_it_comes_out_the_same(
-    extra: Dict[str, Any], msg: str, bound: Any
+    extra: Dict[str, Any], msg: str, bound: Dict[str, Any], metadata: Dict[str, Any]
 ) -> None:
     """There is no record of which the two ways make different events."""
-    with agent_context(session_id=bound, tenant=bound):
+    with agent_context(**bound):
         record = record_of(msg, **extra)
-    event = short(record)
+    event = short(record, metadata=metadata)
 
     if event is not None:
-        assert same(event, careful(record))
+        assert same(event, careful(record, metadata=metadata))
 
 
 def test_the_texts_and_names_are_all_that_a_secret_could_be_in() -> None:
@@ -313,13 +379,61 @@ def test_the_event_of_a_record_is_the_callers_own() -> None:
     assert {"deep": [1]} == record.input_data
 
 
+SECRET = "sk-" + "a1B2" * 10
+PLACES: Dict[str, Dict[str, Any]] = {
+    "the message": {"msg": f"key {SECRET}"},
+    "an argument": {"msg": "key %s", "args": (SECRET,)},
+    "a text": {"tag": f"key {SECRET}"},
+    "a list": {"tags": ["a", {"b": f"key {SECRET}"}]},
+    "metadata of the record": {"metadata": {"note": [f"key {SECRET}"]}},
+    "what two say": {
+        "tenant": "x",
+        "metadata": {"tenant": f"key {SECRET}", "n": SECRET},
+    },
+    "the type": {"event_type": f"key {SECRET}"},
+    "the session": {"session_id": f"key {SECRET}"},
+    "the function": {"function_name": f"key {SECRET}"},
+    "the input": {"input_data": {"q": [f"key {SECRET}"]}},
+    "the output": {"output_data": f"key {SECRET}"},
+    "a history": {"input_data": [*HISTORY, {"content": f"key {SECRET}"}]},
+    "nowhere": {},
+}
+
+
+@pytest.mark.parametrize("place", [*PLACES, "the handler", "the context", "the agent"])
+@pytest.mark.parametrize("has_orjson", [True, False])
+def test_no_secret_is_left_wherever_it_stands(
+    place: str, has_orjson: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are those of the careful way, with any encoder, alone or with others."""
+    if not has_orjson:
+        monkeypatch.setattr(_encoding, "fast_dumps", lambda: None)
+    secret = f"key {SECRET}"
+    metadata = {"region": "eu", "note": secret if place == "the handler" else "none"}
+    bound = {"the context": {"city": secret}, "the agent": {"agent_id": secret}}
+    with agent_context(**bound.get(place, {})):
+        record = record_of(**PLACES.get(place, {}))
+    plain = [short(one, metadata=metadata) for one in (record, record_of(n=1), record)]
+    events = [event for event in plain if event is not None]
+    expected = json.dumps(Redactor().redact(careful(record, metadata=metadata)))
+    first, _, last = Redactor().redact_all(events)
+
+    assert SECRET not in expected
+    for event in (first, last):
+        sent = json.loads(encode(event, LIMIT), object_pairs_hook=distinct)
+        assert expected == json.dumps(sent)
+
+
 @pytest.mark.parametrize("ensure_ascii", [True, False])
 def test_what_grows_in_encoding_is_truncated(ensure_ascii: bool) -> None:
     """The bound is that of the bytes, whatever the characters take."""
-    event = short(record_of(input_data={"text": "\x01" * 60_000}))
+    event = short(record_of(input_data={"text": "\x01\u00e9" * 30_000}))
 
     assert event is not None
-    assert len(encode(event, 65_536, ensure_ascii=ensure_ascii)) <= 65_536
+    line = encode(event, 65_536, ensure_ascii=ensure_ascii)
+    assert len(line) <= 65_536
+    assert ensure_ascii is line.isascii()
+    assert event.as_event()["metadata"]["event_id"].encode() in line
 
 
 @pytest.mark.parametrize(
@@ -364,8 +478,8 @@ def test_a_key_of_a_class_of_its_own_is_encoded_as_text() -> None:
         pass
 
     for key in ("x", Name("x")):
-        event = short(record_of(input_data={key: 1}))
-        line = encode(event or {}, LIMIT)
+        event = event_from_record(record_of(input_data={key: 1}), agent_id="bot")
+        line = encode(event, LIMIT)
 
         assert b'"input_data":{"x":1}' in line
         assert b"truncated" not in line
