@@ -185,11 +185,14 @@ class Delivery:
 
     def add_all(self, events: Sequence[bytes]) -> List[Effects]:
         """Do the same with *events*, all at once where nothing follows."""
-        if are_in_memory_only(events) and self._buffer.has_room_for(*events):
+        # What lies in the spool may not overtake what lies there only.
+        in_turn = not self._spilled or are_in_memory_only(events)
+        if in_turn and self._buffer.has_room_for(*events):
             if not self._buffer.loose:
                 self._since = self._clock()
             number = self.entered
             self.entered += len(events)
+            self.spooled += len(spool_ids(events))
             self._buffer.add_fitting(events, number)
             return []
         return [effects for effects in map(self.add, events) if effects is not None]

@@ -172,10 +172,10 @@ def test_a_batch_keeps_within_its_bytes(make: Any) -> None:
     assert [2, 1, 1] == [len(taken(delivery)) for _ in range(3)]
 
 
-@pytest.mark.parametrize("is_spooled", [False, True])
+@pytest.mark.parametrize("every", [0, 1, 3])
 @pytest.mark.parametrize("size", [10, 30_000])
 def test_events_that_come_together_are_as_one_by_one(
-    make: Any, size: int, is_spooled: bool
+    make: Any, size: int, every: int
 ) -> None:
     """Whether there is room for all of them, and wherever else they lie."""
     bounds = {"buffer_bytes": 1024 * 1024, "max_batch_bytes": 300_000}
@@ -183,14 +183,20 @@ def test_events_that_come_together_are_as_one_by_one(
     told: List[Any] = [[], []]
     for first in range(0, 120, 12):
         events = [b"%d" % (first + n) + b"x" * size for n in range(12)]
-        if is_spooled:
-            events = [spooled(e, first + n + 1) for n, e in enumerate(events)]
+        for n in range(0, 12, every or 12):
+            if every:
+                events[n] = spooled(events[n], first + n + 1)
         told[0] += filter(None, map(one.add, events))
         told[1] += other.add_all(events)
+        for _ in range(2 if first == 84 and size > 10 else 0):
+            # There is room again, but it is not their turn.
+            assert taken(one).events == taken(other).events
 
     assert [vars(effects) for effects in told[0]] == [vars(e) for e in told[1]]
     assert (120, len(one)) == (one.entered, len(other))
-    assert one.entered == other.entered
+    assert (one.waiting, one.in_flight) == (other.waiting, other.in_flight)
+    assert (one.entered, one.spooled) == (other.entered, other.spooled)
+    assert one.has_spilled is other.has_spilled
     for delivery in (one, other):
         delivery.look_for_oldest()
     assert one.oldest == other.oldest
