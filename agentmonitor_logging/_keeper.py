@@ -85,6 +85,9 @@ class Keeper:
         self._ended = False
         if self._thread is None or not self._thread.is_alive():
             self._thread = _process.started(self._run, "agentmonitor-spool")
+        elif self.has_more:
+            # It may sleep since before a close let go of what is wanted again.
+            self._incoming.hurry()
 
     def stop(self) -> None:
         """End the thread after what it has; the stock's lock must be held."""
@@ -150,14 +153,16 @@ class Keeper:
         finally:
             self._working.release()
 
-    def let_go(self, patience: float) -> None:
-        """Leave what is on disk to whoever comes next."""
+    def let_go(self, patience: float, is_closed: Callable[[], bool]) -> None:
+        """Leave what is on disk to whoever comes next, unless we come back at once."""
         if not self._working.acquire(timeout=patience):
             return
         try:
-            # What was let go is not to be adopted at once again.
-            self._ended = True
             with self._stock.opened():
+                if not is_closed():
+                    return
+                # What was let go is not to be adopted at once again.
+                self._ended = True
                 self.left_behind += self._stock.delivery.let_go()
             self._ledger.nudge()
             self._spool.close()

@@ -290,7 +290,7 @@ class Sender:
         if helped and worker is not None:
             worker.join(max(0.0, min(_ENDING, deadline - self._clock())))
         elif self._keeper is not None and not self.held() - self.left_behind:
-            self._keeper.let_go(_DISK_PATIENCE)
+            self._keeper.let_go(_DISK_PATIENCE, lambda: self._stopping)
 
     def _adopted_more(self) -> bool:
         if self._keeper is None or not self._keeper.has_more:
@@ -374,7 +374,7 @@ class Sender:
         """Leave if that is wanted, so that `start` knows it needs a new worker."""
         if self._stopping and self._keeper is not None and self._is_done():
             # First, so that no other worker's events are let go.
-            self._keeper.let_go(_HUNG)
+            self._keeper.let_go(_HUNG, lambda: self._stopping)
         with self._stock.lock:
             empty = not len(self._stock) and not self._unwritten()
             if self._stopping and empty and _is_current(self._worker):
