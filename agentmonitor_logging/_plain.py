@@ -169,7 +169,7 @@ class PlainEvent:
 
     def copied(self) -> Dict[str, Any]:
         """Return the event as a copy that shares nothing, for who changes it."""
-        return {key: _copied(item) for key, item in self.as_event().items()}
+        return {key: _replaced(item, {}) for key, item in self.as_event().items()}
 
     def with_texts(self, instead: Mapping[str, str]) -> PlainEvent:
         """Return a copy that has other texts, namely the values of *instead*."""
@@ -188,22 +188,15 @@ class PlainEvent:
 
 
 def _replaced(tree: Any, instead: Mapping[str, str]) -> Any:
-    """Copy a container, at any depth, with other texts."""
+    """Copy *tree*, at any depth, with the values of *instead* for its keys."""
     kind = type(tree)
     if kind is str:
         return instead.get(tree, tree)
     if kind is dict:
         return {key: _replaced(item, instead) for key, item in tree.items()}
-    if kind is list or kind is tuple:
+    if kind is list:
         return [_replaced(item, instead) for item in tree]
     return tree
-
-
-def _copied(tree: Any) -> Any:
-    kind = type(tree)
-    if kind is dict:
-        return {key: _copied(item) for key, item in tree.items()}
-    return [_copied(item) for item in tree] if kind is list else tree
 
 
 AnyEvent = Union[Dict[str, Any], PlainEvent]
