@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from threading import get_ident
-from typing import Any, Deque, Dict, Optional
+from typing import Any, Deque, Dict, List, Optional
 
 from ._passage import Passed
 
@@ -92,6 +92,16 @@ class RecordQueue:
                 self._in_hand[thread] = self._taken
             self._taken += 1
             return self._records.popleft()
+
+    def take(self, most: int) -> List[Any]:
+        """Take the oldest records, at most so many; nothing where there is none."""
+        thread = get_ident()
+        with self._taking:
+            count = min(most, len(self._records))
+            if count and thread not in self._in_hand:
+                self._in_hand[thread] = self._taken
+            self._taken += count
+            return [self._records.popleft() for _ in range(count)]
 
     def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
         """Take the oldest record, waiting for it at most *timeout* seconds.

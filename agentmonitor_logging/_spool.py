@@ -33,6 +33,7 @@ import time
 from bisect import bisect_right
 from collections import deque
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import (
     Callable,
@@ -296,18 +297,17 @@ class Spool:
     def _write(
         self, group: Sequence[bytes], now: float, lost: List[int]
     ) -> Iterable[int]:
-        frames = [files.frame(event, now) for event in group]
-        size = sum(map(len, frames))
+        parts = [part for event in group for part in (files.header(event, now), event)]
+        sizes = [files.OVERHEAD + len(event) for event in group]
+        size = sum(sizes)
         self._make_room(size + files.BLOCK, lost)
         file = self._file_for(size, now)
         begins = not file.size
-        start = file.append(b"".join(frames))
+        start = file.append(parts)
         if begins:
             self._segments.append(Segment(file.path, self._next_id))
-        for one in frames:
-            self._segments[-1].note(start)
-            start += len(one)
-        first, self._next_id = self._next_id, self._next_id + len(frames)
+        self._segments[-1].note(list(accumulate([start, *sizes[:-1]])))
+        first, self._next_id = self._next_id, self._next_id + len(sizes)
         return range(first, self._next_id)
 
     def _file_for(self, size: int, now: float) -> OpenFile:
@@ -492,8 +492,7 @@ class Spool:
             self._say("spool damage", text)
         segment = Segment(path, self._next_id, damaged=damaged)
         self._segments.append(segment)
-        for one in frames:
-            segment.note(one.offset)
+        segment.note([one.offset for one in frames])
         self._next_id += len(frames)
         if not frames:
             self._settle(segment, ())

@@ -77,10 +77,11 @@ class Waiting(NamedTuple):
 # -- frames ----------------------------------------------------------------------------
 
 
-def frame(body: bytes, now: float) -> bytes:
-    """Return *body* as it lies on disk."""
-    check = zlib.crc32(body, zlib.crc32(_SUMMED.pack(len(body), now)))
-    return _HEADER.pack(_MARK, _WAITS, len(body), check, now) + body
+def header(body: bytes, now: float) -> bytes:
+    """Return what stands before *body* on disk; it is `OVERHEAD` bytes long."""
+    size = len(body)
+    check = zlib.crc32(body, zlib.crc32(_SUMMED.pack(size, now)))
+    return _HEADER.pack(_MARK, _WAITS, size, check, now)
 
 
 def state_at(offset: int) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from array import array
 from pathlib import Path
-from typing import Iterable, List, Optional
+from typing import Callable, Iterable, List, Optional, Sequence
 
 from . import _spool_files as files
 from ._spool_owner import SAFE
+
+_MOST_PARTS = 1024
+"""How many parts Linux, macOS and the BSDs take in one call (IOV_MAX)."""
 
 
 class Segment:
@@ -24,11 +27,11 @@ class Segment:
         self._offsets = array("I")
         self._gone = bytearray()
 
-    def note(self, offset: int) -> None:
-        """Know one more event."""
-        self._offsets.append(offset)
-        self._gone.append(0)
-        self.waiting += 1
+    def note(self, offsets: Sequence[int]) -> None:
+        """Know more events, which stand there."""
+        self._offsets.extend(offsets)
+        self._gone.extend(bytes(len(offsets)))
+        self.waiting += len(offsets)
 
     def offset(self, id_: int) -> Optional[int]:
         """Return where the event stands, if it waits; never 0."""
@@ -62,17 +65,17 @@ class OpenFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE
         self._fd: Optional[int] = os.open(str(path), flags, 0o600)
 
-    def append(self, data: bytes) -> int:
-        """Write *data* at the end; return where it begins."""
+    def append(self, parts: Sequence[bytes]) -> int:
+        """Write *parts* at the end; return where the first begins."""
         fd = self._opened()
         start = self.size or len(files.MAGIC)
         try:
             os.lseek(fd, self.size, os.SEEK_SET)
-            _write_all(fd, data if self.size else files.MAGIC + data)
+            _write_all(fd, parts if self.size else [files.MAGIC, *parts])
         except BaseException:
             os.ftruncate(fd, self.size)
             raise
-        self.size = start + len(data)
+        self.size = start + sum(map(len, parts))
         return start
 
     def strike(self, offsets: Iterable[int]) -> None:
@@ -99,10 +102,16 @@ class OpenFile:
         return self._fd
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    written = os.write(fd, data)
-    while written < len(data):
-        written += os.write(fd, data[written:])
+def _write_all(fd: int, parts: Sequence[bytes]) -> None:
+    for at in range(0, len(parts), _MOST_PARTS):
+        some = parts[at : at + _MOST_PARTS]
+        written, size = _write(fd, some), sum(map(len, some))
+        while written < size:
+            written += os.write(fd, b"".join(some)[written:])
+
+
+def _write_joined(fd: int, parts: Sequence[bytes]) -> int:
+    return os.write(fd, b"".join(parts))
 
 
 def strike(path: Path, offsets: Iterable[int]) -> None:
@@ -116,8 +125,21 @@ def strike(path: Path, offsets: Iterable[int]) -> None:
 
 def _strike_in(fd: int, offsets: Iterable[int]) -> None:
     for offset in offsets:
-        os.lseek(fd, files.state_at(offset), os.SEEK_SET)
-        os.write(fd, files.STRUCK)
+        _write_at(fd, files.state_at(offset), files.STRUCK)
+
+
+def _seek_and_write(fd: int, offset: int, data: bytes) -> None:
+    os.lseek(fd, offset, os.SEEK_SET)
+    os.write(fd, data)
+
+
+def _pwrite(fd: int, offset: int, data: bytes) -> None:
+    os.pwrite(fd, data, offset)
+
+
+# Windows has neither: there it takes two calls, and a copy of all that is written.
+_write_at = _pwrite if hasattr(os, "pwrite") else _seek_and_write
+_write: Callable[[int, Sequence[bytes]], int] = getattr(os, "writev", _write_joined)
 
 
 def unlink(path: Path) -> None:

@@ -33,6 +33,22 @@ def test_a_full_queue_refuses_the_newest_at_once() -> None:
     assert ["a", "b"] == [records.get_nowait(), records.get_nowait()]
 
 
+def test_many_records_are_taken_at_once() -> None:
+    """They come in order, are handed on only when that is said, and may be fewer."""
+    records = RecordQueue(10)
+    for number in range(5):
+        records.put_nowait(number)
+    passed = records.checkpoint()
+
+    assert [0, 1, 2] == records.take(3)
+    assert [3, 4] == records.take(3)
+    assert [] == records.take(3)
+    assert not passed()
+    records.done()
+    assert passed()
+    assert records.entered() == 5
+
+
 def test_an_empty_queue_says_so() -> None:
     """Without blocking, and after a time-out, an empty queue raises."""
     records = RecordQueue(2)

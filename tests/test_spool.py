@@ -592,6 +592,32 @@ print(len(told), *[body.decode() for body in spool.bodies()])
 """
 
 
+MANY = """
+import os, sys
+for missing in sys.argv[2:]:
+    delattr(os, missing)
+from agentmonitor_logging._spool import Spool
+events = [b"%d" % number for number in range(3000)]
+spool = Spool(sys.argv[1], 2**26, report=print)
+assert list(spool.add(events[:5]).ids) == [1, 2, 3, 4, 5]
+ids = spool.add(events[5:]).ids
+assert list(spool.bodies()) == events
+spool.remove(ids[1:-1])
+assert list(spool.bodies()) == events[:6] + events[-1:]
+spool.remove(range(1, 3001))
+print(spool.count())
+"""
+
+
+@posix
+@pytest.mark.parametrize("missing", [(), ("writev", "pwrite")])
+def test_any_number_of_events_is_added_at_once(
+    missing: Tuple[str, ...], opened: Opened
+) -> None:
+    """More than one call can write are all there, and so without POSIX's calls."""
+    assert run(MANY, opened.path, *missing) == ["0"]
+
+
 @posix
 def test_the_last_chance_is_not_left_out(opened: Opened) -> None:
     """A disk that took nothing a moment ago is asked once more where nothing follows."""
