@@ -112,21 +112,23 @@ def _plain_json(event: PlainEvent) -> str:
     cost, latency = event.cost_usd, event.latency_ms
     if event.is_packed:
         taken = replaced(taken, _raw)
-    return form.pattern % form.in_order(
+    pieces = form.pieces.copy()
+    pieces[1::2] = form.in_order(
         (
             *map(_encode_text, event.texts[: form.texts]),
             *map(_encode_text, form.ids_of(values)),
-            *form.numbers_of(values),
+            *map(repr, form.numbers_of(values)),
             *map(_WORDS.__getitem__, form.words_of(values)),
             *map(encode_tree, form.containers_of(values)),
             event.timestamp,
             "null" if taken is None else encode_tree(taken),
             "null" if given is None else encode_tree(given),
             "," + encode_tree(added)[1:-1] if added else "",
-            "null" if cost is None else cost,
-            "null" if latency is None else latency,
+            "null" if cost is None else repr(cost),
+            "null" if latency is None else repr(latency),
         )
     )
+    return "".join(pieces)
 
 
 def _raw(packed: Packed) -> Any:

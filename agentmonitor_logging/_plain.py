@@ -1,4 +1,4 @@
-"""An event of plain JSON data in parts, and its JSON as a pattern that takes them.
+"""An event of plain JSON data in parts, and its JSON as pieces that they go between.
 
 A program logs in few places, so all but the values of its events' JSON is known in
 advance. Whoever wants the event as a dict has it put together, which few do.
@@ -43,11 +43,15 @@ MESSAGE = BASE.index("message")
 REPLACEABLE = tuple((name, BASE.index(name)) for name in ("function_name", "module"))
 """Names, each with its place, that other metadata may have as well, and then wins."""
 
-_PATTERN = (
-    '{{"agent_id":%s,"event_type":%s,"timestamp":"%s","input_data":%s,"output_data":%s,'
-    '"metadata":{{{base}%s{rest}}},"cost_usd":%s,"latency_ms":%s,"status":"success",'
-    '"error_message":null}}'
+_BEFORE = (
+    *('{"agent_id":', ',"event_type":', ',"timestamp":"', '","input_data":'),
+    *(',"output_data":', ',"metadata":{'),
 )
+_AFTER = (
+    *('},"cost_usd":', ',"latency_ms":'),
+    ',"status":"success","error_message":null}',
+)
+"""The JSON of an event around its values, before the metadata and after it."""
 
 Values = Tuple[Any, ...]
 Pick = Callable[[Any], Values]
@@ -57,15 +61,15 @@ class Form:
     """Know the JSON of all events with the same metadata.
 
     *kinds* are the names in it, those of `BASE` first, and which kind each of them is.
-    `pattern` is the JSON, with a ``%s`` for each value. `in_order` takes those in the
-    order in which they are encoded: agent, type and the texts of the metadata; its ids;
-    its numbers; its words; its containers; then time, input, output, further metadata
-    with a comma before it, cost and latency.
+    `pieces` are the JSON, in which every second one is for a value. `in_order` puts
+    those into their order, given as they are encoded: agent, type and the texts of the
+    metadata; its ids; its numbers; its words; its containers; then time, input, output,
+    further metadata with a comma before it, cost and latency.
     """
 
     __slots__ = (
         *("containers_of", "ids_of", "in_order", "keys", "names", "numbers_of"),
-        *("pattern", "scanned", "texts", "texts_of", "words_of"),
+        *("pieces", "scanned", "texts", "texts_of", "words_of"),
     )
 
     def __init__(self, kinds: Mapping[str, int]) -> None:
@@ -90,16 +94,18 @@ class Form:
         self.in_order: Pick = itemgetter(
             *(0, 1, time, taken, given, *base, added, *rest, cost, latency)
         )
-        written = [as_key(name) for name in kinds]
-        self.pattern = _PATTERN.format(
-            base=",".join(written[: len(BASE)]),
-            rest="".join("," + one for one in written[len(BASE) :]),
-        )
+        keys = [as_key(name) for name in kinds]
+        # What is further metadata brings its comma itself.
+        between = [keys[0], *("," + key for key in keys[1:])]
+        between.insert(len(BASE), "")
+        around = [*_BEFORE[:-1], _BEFORE[-1] + between[0], *between[1:], *_AFTER]
+        self.pieces: List[str] = [""] * (2 * len(around) - 1)
+        self.pieces[::2] = around
 
 
 def as_key(name: str) -> str:
-    """Return *name* as the pattern has it."""
-    return json.dumps(name).replace("%", "%%") + ":%s"
+    """Return *name* as it stands before its value."""
+    return json.dumps(name) + ":"
 
 
 def picker(keys: Tuple[Any, ...]) -> Pick:

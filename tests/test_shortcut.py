@@ -225,17 +225,18 @@ def test_shapes_of_made_up_names_are_bounded() -> None:
     """In their number, and in how much each of them holds."""
     tracemalloc.start()
     for number in range(400):
-        padding = "%x"[number % 2]
-        made_up = {f"{number}_{n}_".ljust(64, padding): 1 for n in range(104)}
+        padding = "\x01x"[number % 2]
+        made_up = {f"{number}_{n}_".ljust(64, padding): 1 for n in range(66)}
         assert bool(short(record_of(**made_up))) is (padding == "x")
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert len(_shapes._shapes) <= _shapes._MAX_SHAPES
+    assert len(_shapes._last) <= _shapes._MAX_FIELDS
     assert held < 8_000_000
-    assert short(record_of(**{"x" * 66: 1})) is None
+    assert short(record_of(**{"x" * 68: 1})) is None
     assert short(record_of(**{"\x01" * 20: 1})) is None
-    assert short(record_of(**{f"n{n}": 1 for n in range(130)})) is None
+    assert short(record_of(**{f"n{n}": 1 for n in range(70)})) is None
 
 
 class Liar(str):
