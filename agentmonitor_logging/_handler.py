@@ -206,7 +206,9 @@ class AgentMonitorHandler(logging.Handler):
         """Ship *events*, which are accepted, on a thread of ours."""
         forks, limit = _process.forks, self._config.max_event_bytes
         try:
-            kept = [event for event in events if self._is_kept(event)]
+            kept = events
+            if not self._sampler.keeps_all:
+                kept = [event for event in events if self._is_kept(event)]
             redacted = self._redactor.redact_all(kept)
             bodies = [self._encode(event, limit) for event in redacted]
         except BaseException as error:  # the thread must live on
@@ -324,10 +326,9 @@ class AgentMonitorHandler(logging.Handler):
         return self._encode(self._redactor.redact(event), config.max_event_bytes)
 
     def _is_kept(self, event: AnyEvent) -> bool:
-        sampler = self._sampler
-        if sampler.keeps_all:
-            return True
-        return sampler.keeps(event if isinstance(event, dict) else event.as_event())
+        return self._sampler.keeps(
+            event if isinstance(event, dict) else event.as_event()
+        )
 
     def _lose(self, accepted: bool, reason: str, error: BaseException) -> None:
         (self._ledger.lose if accepted else self._ledger.refuse)(reason)

@@ -17,15 +17,21 @@ from ._echo import ACCEPTED_BY, is_of_our_threads
 from ._handler import FOREVER, AgentMonitorHandler
 from ._ids import long_id
 from ._passage import Passed
-from ._queue import ForeignQueue, RecordQueue
+from ._queue import SLICE_SECONDS, ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, named
 
 if TYPE_CHECKING:
     from ._plain import PlainEvent
 
-RUN = 25
-"""How many events the listener makes before it hands them over: few enough that they
-are a small part of its slice, and of what is lost should the process be killed."""
+RUN = 100
+"""How many events the listener makes at most before it hands them over, as many as go
+into a request: few enough that they are a small part of what is lost should the process
+be killed."""
+_LOOK_UP = 25
+"""After how many it looks whether to let others run first."""
+_STILL_TO_DO = SLICE_SECONDS * 2 / 3
+"""What to redact and to encode events takes in a slice, of which making them is a third
+or more."""
 
 _OURS = (dict, tuple)
 MAX_UNREADABLE = 100
@@ -250,7 +256,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         target, forks = self._only_target(), _process.forks
         events: List[PlainEvent] = []
         try:
-            while target is not None and self._is_ours(record):
+            while target is not None and type(record) in _OURS:
                 event = target.plain_event_of(record, self.respect_handler_level)
                 if event is None:
                     break
@@ -263,8 +269,13 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         self._handle_safely(record)
 
     def _next_of_run(self, events: List[PlainEvent]) -> Any:
+        count = len(events)
+        if not count % _LOOK_UP and (
+            count == RUN or self._records.is_pause_due(within=_STILL_TO_DO)
+        ):
+            return None
         try:
-            return self._records.get_nowait() if len(events) < RUN else None
+            return self._records.get_nowait()
         except queue.Empty:
             return None
 
@@ -278,6 +289,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def _only_target(self) -> Optional[AgentMonitorHandler]:
         handlers = self.handlers
         if len(handlers) != 1 or type(handlers[0]) is not AgentMonitorHandler:
+            return None
+        if not isinstance(self._records, RecordQueue):
             return None
         if "handle" in self.__dict__ or not handlers[0].takes_plain_events:
             return None

@@ -111,12 +111,16 @@ class RecordQueue:
         if not self._records and block:
             self.wait(timeout)
             self._resumed = time.perf_counter()
-        elif len(self._records) < self._backlog and (
-            time.perf_counter() - self._resumed > SLICE_SECONDS
-        ):
+        elif self.is_pause_due():
             time.sleep(PAUSE_SECONDS)
             self._resumed = time.perf_counter()
         return self.get_nowait()
+
+    def is_pause_due(self, within: float = 0.0) -> bool:
+        """Tell whether a `get` *within* so many seconds lets others run first."""
+        if len(self._records) >= self._backlog:
+            return False
+        return time.perf_counter() - self._resumed > SLICE_SECONDS - within
 
     def hurry(self) -> None:
         """Wake the listener now: for a flush, for the end, for a full house."""
@@ -224,6 +228,10 @@ class ForeignQueue:
         """Take the oldest record, waiting for it a short while."""
         patience = self.POLL_SECONDS if timeout is None else timeout
         return self.inner.get(block, min(patience, self.POLL_SECONDS))
+
+    def is_pause_due(self, within: float = 0.0) -> bool:
+        """Tell nothing: who takes from it waits for others anyhow."""
+        return False
 
     def hurry(self) -> None:
         """Do nothing: the listener looks up by itself."""

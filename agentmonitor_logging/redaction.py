@@ -183,13 +183,15 @@ class Redactor:
         if not self.can_clear_many or self._hides_fields:
             return False
         known = self._clean_keys
-        for event in events:
-            for names in (event.form.names, event.names):
-                if not known.issuperset(names):
-                    for name in names - known:
-                        if self._is_secret(name) or self._named_anew(name) != name:
-                            return False
-                        self._remember_key(name)
+        # Most events have few forms, and no names besides those of their forms.
+        for names in {event.form.names for event in events}.union(
+            event.names for event in events
+        ):
+            if not known.issuperset(names):
+                for name in names - known:
+                    if self._is_secret(name) or self._named_anew(name) != name:
+                        return False
+                    self._remember_key(name)
         return True
 
     def _texts_replaced(self, events: Sequence[PlainEvent]) -> Sequence[PlainEvent]:

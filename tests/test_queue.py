@@ -49,6 +49,18 @@ def test_many_records_are_taken_at_once() -> None:
     assert records.entered() == 5
 
 
+def test_who_takes_records_pauses_unless_they_come_too_fast() -> None:
+    """It lets others run after its slice, but not while half of the queue is full."""
+    records = RecordQueue(10)
+
+    assert records.is_pause_due()
+    for number in range(5):
+        records.put_nowait(number)
+    assert not records.is_pause_due(within=3600)
+    records.get()
+    assert records.is_pause_due(within=3600)
+
+
 def test_an_empty_queue_says_so() -> None:
     """Without blocking, and after a time-out, an empty queue raises."""
     records = RecordQueue(2)
