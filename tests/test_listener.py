@@ -28,6 +28,8 @@ def burst(attach: Any) -> Callable[..., AgentMonitorQueueHandler]:
     """Attach a handler whose listener starts only when all is queued."""
 
     def attached(url: str, **options: Any) -> AgentMonitorQueueHandler:
+        # One request at a time, so that they arrive in order.
+        options["max_in_flight"] = 1
         handler: AgentMonitorQueueHandler = attach(url, **options)
         handler._listener._thread = threading.current_thread()
         return handler
