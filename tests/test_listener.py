@@ -134,7 +134,8 @@ def test_ways_of_its_own_are_gone_by_every_record(server, attach) -> None:
             return super().handle(record)
 
     seen: List[str] = []
-    target = Own(api_key="k" * 32, agent_id="bot", api_url=server.url)
+    options = {"api_key": "k" * 32, "agent_id": "bot", "max_in_flight": 1}
+    target = Own(api_url=server.url, **options)
     handler = AgentMonitorQueueHandler(handlers=[target])
     log.addHandler(handler)
     try:
