@@ -138,7 +138,7 @@ class Keeper:
     def keep_all(self, patience: float) -> None:
         """Try once more to have everything on disk, before a process ends."""
         if not self._working.acquire(timeout=patience):
-            self._stock.put(*self._taken(sys.maxsize))
+            self._stock.put(*self._incoming.take(sys.maxsize))
             self._note_done()
             return
         try:
@@ -192,25 +192,25 @@ class Keeper:
         return max(0.0, self._adopt_at - self._clock())
 
     def _store(self) -> None:
-        events = self._taken(_WRITE_EVENTS)
+        events = self._taken()
         while events:
             try:
                 self._write(events)
             finally:
                 self._note_done()
-            events = self._taken(_WRITE_EVENTS)
+            events = self._taken()
 
     def _note_done(self) -> None:
         """Take note that what was taken here is in the stock."""
         self._incoming.done()
         self._ledger.nudge()
 
-    def _taken(self, most: int) -> List[Any]:
+    def _taken(self) -> List[Any]:
         # First, so that no event is ever neither there nor counted here.
-        self._storing = min(most, self._incoming.qsize())
-        events = self._incoming.take(most)
+        self._storing = min(_WRITE_EVENTS, self._incoming.qsize())
+        events = self._incoming.take(self._storing)
         self._storing = len(events)
-        if len(events) < most:
+        if len(events) < _WRITE_EVENTS:
             self._incoming_bytes = 0
         return events
 

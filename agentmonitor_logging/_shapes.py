@@ -8,7 +8,7 @@ form its event has, and whether all is plain JSON data at the first level.
 from __future__ import annotations
 
 import logging
-from typing import AbstractSet, Any, Dict, List, Mapping, Optional, Set, Tuple
+from typing import AbstractSet, Any, Dict, Mapping, Optional, Set, Tuple
 
 from ._plain import (
     BASE,
@@ -118,13 +118,7 @@ class Shape:
         return bool(fields["levelno"] >= logging.ERROR)
 
 
-_Known = Tuple[List[Any], List[Any], Optional[Shape]]
-"""Names, their types, and what follows from them."""
-
-_shapes: Dict[Any, _Known] = {}
-_last: Dict[int, _Known] = {}
-"""The one that was asked for last, by the number of attributes: most often it is asked
-for again, and to compare is cheaper than to look up."""
+_shapes: Dict[Any, Optional[Shape]] = {}
 
 
 def shape_of(fields: Mapping[str, Any]) -> Optional[Shape]:
@@ -132,31 +126,23 @@ def shape_of(fields: Mapping[str, Any]) -> Optional[Shape]:
 
     May raise what a class of the application raises.
     """
-    names, kinds = [*fields], [*map(type, fields.values())]
-    known = _last.get(len(names))
-    if known is not None and known[0] == names and known[1] == kinds:
-        return known[2]
-    key = tuple(names), tuple(kinds)
+    # Looked up, and not compared with the last one, which would be half as dear: there
+    # are classes that say of themselves that they equal anything.
+    names, kinds = tuple(fields), tuple(map(type, fields.values()))
     try:
-        known = _shapes[key]
+        return _shapes[names, kinds]
     except KeyError:
-        if not _are_worth_it(*key):
-            return None
-        if len(_shapes) >= _MAX_SHAPES:
-            del _shapes[next(iter(_shapes))]
-        shape = _new_shape(key[0], dict(zip(names, kinds)))
-        known = _shapes[key] = names, kinds, shape
-    _last[len(names)] = known
-    return known[2]
-
-
-def _are_worth_it(names: Tuple[str, ...], kinds: Tuple[Any, ...]) -> bool:
-    """Tell whether to remember a shape takes little room, and holds on to no class."""
-    return (
-        len(names) <= _MAX_FIELDS
-        and _REMEMBERED.issuperset(kinds)
-        and all(map(_is_usual_name, names))
-    )
+        pass
+    if (
+        len(names) > _MAX_FIELDS
+        or not _REMEMBERED.issuperset(kinds)
+        or not all(map(_is_usual_name, names))
+    ):
+        return None
+    if len(_shapes) >= _MAX_SHAPES:
+        del _shapes[next(iter(_shapes))]
+    shape = _shapes[names, kinds] = _new_shape(names, dict(zip(names, kinds)))
+    return shape
 
 
 def _new_shape(names: Tuple[str, ...], types: Types) -> Optional[Shape]:

@@ -58,6 +58,12 @@ if ending == "raise":
 """ % (KEY,)
 
 
+@pytest.fixture(autouse=True)
+def _forgotten(collect_garbage: Callable[[], None]) -> None:
+    """Let `stats` speak of no handler that another test left behind."""
+    collect_garbage()
+
+
 @pytest.fixture
 def spool(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "spool"
