@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any, Callable, List, Optional, Protocol
+from typing import Any, Callable, List, Optional, Protocol, Set
 
 from . import _diagnostics, _sigterm
 
@@ -57,6 +57,8 @@ class _Process:
         self.watched: List[weakref.ref[Watched]] = []
         self.hooked = False
         self.finalizing_pid: Optional[int] = None
+        self.asked_at_start: Set[str] = set()
+        """The modules that will tell when a child of theirs gets to its work."""
         self.exiting = False
         self.seconds_spent = 0.0
         self.watching = threading.RLock()
@@ -185,8 +187,20 @@ def _expect_end_of_multiprocessing() -> None:
         process = sys.modules.get(f"{name}.process")
         if process is None:
             continue
+        util = sys.modules[f"{name}.util"]
         if process.current_process()._parent_pid is not None:
-            sys.modules[f"{name}.util"].Finalize(None, _close_all, exitpriority=100)
+            util.Finalize(None, _close_all, exitpriority=100)
+        elif name not in _process.asked_at_start:
+            # It may be a child that still imports the program: it forgets what it has
+            # registered, and knows whose child it is, when it gets to its work.
+            _process.asked_at_start.add(name)
+            util.register_after_fork(_process, _expect_anew)
+
+
+def _expect_anew(_: _Process) -> None:
+    if _process.finalizing_pid == os.getpid():
+        _process.finalizing_pid = None
+        expect_end_of_child()
 
 
 def _expect_end_of_celery() -> None:

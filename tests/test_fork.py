@@ -356,6 +356,33 @@ def test_the_children_of_multiprocessing_deliver(
     assert_nobody_shared(witness)
 
 
+EARLY = """
+configure()
+is_child = __name__ != "__main__"
+say(1 if is_child else 0)
+
+def work():
+    say(2)
+
+if not is_child:
+    worker = multiprocessing.get_context(sys.argv[3]).Process(target=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0, worker
+"""
+
+
+@pytest.mark.parametrize("method", [m for m in methods() if m != "fork"])
+def test_a_child_that_logs_while_it_imports_the_program_delivers(
+    interpreter: Interpreter, witness: Witness, method: str
+) -> None:
+    """Its first record comes before it knows that it is a child of anybody."""
+    outcome = run(interpreter, SETUP + EARLY, "single", witness.url, method)
+
+    assert_clean(outcome)
+    assert_arrived_once(witness, 3)
+
+
 POOL = """
 def work(number):
     if not log.handlers:
