@@ -127,7 +127,9 @@ class AgentMonitorHandler(logging.Handler):
         return not self._config.enabled
 
     def __repr__(self) -> str:
-        config = self._config
+        config = self.__dict__.get("_config")
+        if config is None:  # one that a wrong option has ended
+            return f"<{type(self).__name__}, not made>"
         level = logging.getLevelName(self.level)
         state = f"to {config.api_url}" if config.enabled else "disabled"
         return f"<{type(self).__name__} {config.agent_id!r} {state} ({level})>"
@@ -391,6 +393,19 @@ class AgentMonitorHandler(logging.Handler):
             self._close(deadline)
         _process.forget(super().close)
 
+    def get_ready(self) -> None:
+        """Have the thread that delivers, as there will soon be something to deliver."""
+        if self._config.enabled:
+            self._sender.start()
+
+    def hurry(self, timeout: Optional[float]) -> None:
+        """Deliver what is accepted as `shutdown` does, without waiting for it."""
+        if self._config.enabled:
+            seconds = self._config.shutdown_timeout if timeout is None else timeout
+            for feeder in tuple(self._feeders):
+                feeder.hurry()
+            self._sender.hurry_until(time.monotonic() + seconds)
+
     def close_at_exit(self) -> None:
         """Deliver what came after a close, which logging.shutdown will not do."""
         if self._closed:
@@ -452,7 +467,8 @@ class AgentMonitorHandler(logging.Handler):
         patience = (
             _process.LOCKED_PATIENCE if _process.holds_logging_lock() else FOREVER
         )
-        self._sender.finish(deadline, patience)
+        if not self._sender.finish(deadline, patience):
+            return  # what we have interrupted sees to it, or the end of the process
         if _process.is_exiting():
             self.give_up("at exit")
         elif time.monotonic() >= deadline:

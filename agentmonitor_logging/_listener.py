@@ -92,6 +92,10 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                 target=self._monitor, name="agentmonitor-listener", daemon=True
             )
             self._thread.start()
+            for handler in self.handlers:
+                if isinstance(handler, AgentMonitorHandler):
+                    # At exit, from Python 3.12 on, it would be too late.
+                    handler.get_ready()
         except RuntimeError:
             self._thread = None
             return False
@@ -119,7 +123,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             patience = self._patience_with(thread) if locked else FOREVER
             thread.join(max(0.0, min(patience, deadline - time.monotonic())))
             self._hung = thread if thread.is_alive() else None
-        if thread is None or locked or not thread.is_alive():
+        is_wanted = thread is None or locked or not thread.is_alive()
+        if is_wanted and self._records.can_take():
             self._drain_here(deadline)
 
     def _last_thread(self) -> Optional[threading.Thread]:

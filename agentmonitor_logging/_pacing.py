@@ -33,6 +33,8 @@ class Pacing:
         self._clock = clock
         self._random = random
         self._not_before = 0.0
+        self._asked_until = 0.0
+        """Until when the server asked us to wait."""
         self.failures = 0
         self.paused = False
 
@@ -53,11 +55,13 @@ class Pacing:
         """Note that the server works."""
         self.failures = 0
         self.paused = False
-        self._not_before = 0.0
+        self._not_before = self._asked_until = 0.0
 
     def failed(self, retry_after: Optional[float] = None) -> bool:
         """Note that a request found no server, and whether that pauses delivery now."""
         at_least = retry_after or 0.0
+        if retry_after is not None:
+            self._asked_until = self._clock() + retry_after
         if self.wait():
             # Another request of the same wave has failed already: one failure.
             self._not_before = max(self._not_before, self._clock() + at_least)
@@ -71,8 +75,8 @@ class Pacing:
         return self._pause(True)
 
     def bring_forward(self) -> None:
-        """Allow one request at once: somebody waits, or it is the last chance."""
-        self._not_before = 0.0
+        """Allow one request at once, as somebody waits, but none before Retry-After."""
+        self._not_before = min(self._not_before, self._asked_until)
 
     def _back_off(self, at_least: float) -> None:
         # The exponent is capped, as 2.0 ** 1025 overflows after a week of outage.

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any, Callable, List, Optional, Protocol, Set
+from typing import Any, Callable, Iterator, List, Optional, Protocol, Set
 
 from . import _diagnostics, _sigterm
 
@@ -42,6 +42,9 @@ class Watched(Protocol):
     def reset_after_fork(self) -> None:
         """Drop what belongs to the parent."""
 
+    def hurry(self, timeout: Optional[float]) -> None:
+        """Have what is there delivered before it is closed, without waiting for it."""
+
     def close_at_exit(self) -> None:
         """Deliver what logging.shutdown would not reach."""
 
@@ -60,6 +63,7 @@ class _Process:
         self.asked_at_start: Set[str] = set()
         """The modules that will tell when a child of theirs gets to its work."""
         self.exiting = False
+        self.closing_together = False
         self.seconds_spent = 0.0
         self.watching = threading.RLock()
 
@@ -84,6 +88,16 @@ def live() -> List[Watched]:
     """Return the handlers that live, in order of creation."""
     handlers = (ref() for ref in tuple(_process.watched))
     return [handler for handler in handlers if handler is not None]
+
+
+def hurry_all(timeout: Optional[float] = None) -> None:
+    """Have all handlers deliver side by side, before they are closed in turn.
+
+    They share the time there is, *timeout* seconds or what their options say: a server
+    that hangs takes it from no other.
+    """
+    for handler in live():
+        handler.hurry(timeout)
 
 
 def is_exiting() -> bool:
@@ -240,8 +254,24 @@ def _call_if_alive(ref: weakref.ref[Any], function: Callable[[Any], object], /) 
         function(held)
 
 
+@contextlib.contextmanager
+def closing_together(timeout: Optional[float]) -> Iterator[None]:
+    """Have all closes in the ``with`` share one budget, as they do at exit."""
+    if _process.exiting or _process.closing_together:
+        yield
+        return
+    _process.closing_together, _process.seconds_spent = True, 0.0
+    try:
+        hurry_all(timeout)
+        yield
+    finally:
+        _process.closing_together = False
+        if not _process.exiting:
+            _process.seconds_spent = 0.0
+
+
 class closing:  # noqa: N801 - reads as a statement
-    """Yield the monotonic deadline of a close; at exit all of them share one budget.
+    """Yield the monotonic deadline of a close, one for all that close together.
 
     Once the interpreter goes down there is none: nothing that needs an import works.
     """
@@ -252,13 +282,14 @@ class closing:  # noqa: N801 - reads as a statement
 
     def __enter__(self) -> float:
         self._began = time.monotonic()
-        spent = _process.seconds_spent if _process.exiting else 0.0
+        shares = _process.exiting or _process.closing_together
+        spent = _process.seconds_spent if shares else 0.0
         if sys.is_finalizing():
             return self._began
         return self._began + max(0.0, self._seconds - spent)
 
     def __exit__(self, *exc_info: object) -> None:
-        if _process.exiting:
+        if _process.exiting or _process.closing_together:
             _process.seconds_spent += time.monotonic() - self._began
         _sigterm.disarm_if_unused()
 
@@ -267,6 +298,7 @@ def _at_exit() -> None:
     # Runs before logging.shutdown, which was registered earlier and closes what it
     # knows: here is only said that no thread may be started from now on.
     _process.exiting = True
+    hurry_all()
     for handler in live():
         handler.close_at_exit()
 
@@ -284,6 +316,7 @@ def _close_after_main_thread() -> None:
 
 def _close_all(**_: object) -> None:
     _process.exiting = True
+    hurry_all()
     for handler in reversed(live()):
         handler.close()
 
@@ -293,7 +326,7 @@ def _after_fork_in_child() -> None:
     forks += 1
     _process.watching = threading.RLock()
     _process.finalizing_pid = None
-    _process.exiting = False
+    _process.exiting = _process.closing_together = False
     _process.seconds_spent = 0.0
     _diagnostics.reset()
     _diagnostics.forget_work()

@@ -96,12 +96,22 @@ class RecordQueue:
     def take(self, most: int) -> List[Any]:
         """Take the oldest records, at most so many; nothing where there is none."""
         thread = get_ident()
+        if not self.can_take():
+            return []
         with self._taking:
             count = min(most, len(self._records))
             if count and thread not in self._in_hand:
                 self._in_hand[thread] = self._taken
             self._taken += count
             return [self._records.popleft() for _ in range(count)]
+
+    def can_take(self) -> bool:
+        """Tell whether this thread is not, below a signal handler, just taking one."""
+        taking = self._taking
+        if taking.acquire(timeout=_READ_PATIENCE):
+            taking.release()
+            return True
+        return False
 
     def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
         """Take the oldest record, waiting for it at most *timeout* seconds.
@@ -228,6 +238,10 @@ class ForeignQueue:
         """Take the oldest record, waiting for it a short while."""
         patience = self.POLL_SECONDS if timeout is None else timeout
         return self.inner.get(block, min(patience, self.POLL_SECONDS))
+
+    def can_take(self) -> bool:
+        """Tell nothing: nobody knows how it is made."""
+        return True
 
     def is_pause_due(self, within: float = 0.0) -> bool:
         """Tell nothing: who takes from it waits for others anyhow."""

@@ -359,7 +359,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def flush(self, timeout: Optional[float] = None) -> FlushResult:  # type: ignore[override]
         """Deliver what was accepted up to now; see `AgentMonitorHandler.flush`."""
         if _process.is_closing(self):
-            timeout = 0.0
+            return standing_of_all(self.targets())
         deadline = None if timeout is None else time.monotonic() + timeout
         return flush_all(self.targets(), deadline)
 
@@ -400,6 +400,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         if self._target is not None:
             self._target.close()
         _process.forget(super().close)
+
+    def hurry(self, timeout: Optional[float]) -> None:
+        """Do nothing: a target has those hurry who feed it."""
 
     def close_at_exit(self) -> None:
         """Deliver what came after a close, which logging.shutdown will not do."""

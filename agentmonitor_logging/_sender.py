@@ -217,6 +217,11 @@ class Sender:
         self._signal.put(None)
         return awaited
 
+    def hurry_until(self, deadline: float) -> None:
+        """Do the same before a close, which waits until the monotonic *deadline*."""
+        self._deadline = deadline
+        self.hurry()
+
     def await_losses(self) -> Passed:
         """Return a test whether the last event that tells of losses has arrived."""
         awaited = self._awaiting(self._stock.loss_mark, self.checkpoint())
@@ -261,17 +266,25 @@ class Sender:
         """Return the mark of the ledger at which the last loss event is settled."""
         return self._stock.loss_mark
 
-    def finish(self, deadline: float, patience: float) -> None:
+    def finish(self, deadline: float, patience: float) -> bool:
         """Deliver what is there, at most until the monotonic *deadline*, and stop.
 
         Where the worker does not get it done within *patience* seconds (it may wait
         for a lock that our caller holds), or none can run, this thread does its work.
+        Returns False where nothing can be done: we may have interrupted, in a signal
+        handler, the very code that holds the lock, and it waits for us to return.
         """
-        with self._stock.lock:
-            worker = self._worker
-            flying = self._stock.delivery.in_flight > 0
-            if self._resigned and not (flying and _process.is_exiting()):
-                return  # what was given up is not waited for a second time
+        lock = self._stock.lock
+        if not lock.acquire(timeout=max(_LEAST_TIMEOUT, deadline - self._clock())):
+            return False
+        worker = self._worker
+        lock.release()
+        if self._resigned:
+            # What was given up is not waited for a second time, but what is under way
+            # may still arrive.
+            if _process.is_exiting():
+                self._ledger.wait(self._is_grounded, deadline)
+            return True
         self._deadline = deadline
         self._stock.delivery.pacing.succeeded()
         helped = worker is not None and worker.is_alive() and not _is_current(worker)
@@ -291,6 +304,12 @@ class Sender:
             worker.join(max(0.0, min(_ENDING, deadline - self._clock())))
         elif self._keeper is not None and not self.held() - self.left_behind:
             self._keeper.let_go(_DISK_PATIENCE, lambda: self._stopping)
+        return True
+
+    def _is_grounded(self) -> bool:
+        """Tell whether no request is under way."""
+        with self._stock.lock:
+            return not self._stock.delivery.in_flight
 
     def _adopted_more(self) -> bool:
         if self._keeper is None or not self._keeper.has_more:
@@ -487,6 +506,8 @@ class Sender:
         self._idle_transports.append(transport)
         hurried = self._hurried_events() > 0
         self._stock.settle(batch, outcome, hurried=hurried)
+        if self._resigned:
+            self._ledger.nudge()
         told = self._losses_told
         if hurried and self._stock.loss_mark > (0 if told is None else told.mark):
             self.await_losses()

@@ -67,11 +67,10 @@ def shutdown(timeout: Optional[float] = None) -> FlushResult:
     None means each one's option `shutdown_timeout`. What is logged afterwards starts
     a handler again.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    for handler in reversed(_process.live()):
-        if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            handler.shutdown(left)
+    with _process.closing_together(timeout):
+        for handler in reversed(_process.live()):
+            if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
+                handler.shutdown(timeout)
     return standing_of_all(_shipping_handlers())
 
 

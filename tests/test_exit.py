@@ -437,6 +437,51 @@ print(time.time(), flush=True)
     assert lines_about_losses(outcome)
 
 
+@pytest.mark.parametrize("names", ["well ill", "ill well"])
+@pytest.mark.parametrize("ending", ["", "agentmonitor_logging.shutdown()"])
+def test_a_server_that_hangs_takes_no_time_from_another(
+    interpreter: Interpreter,
+    serve: Callable[..., ScriptedServer],
+    names: str,
+    ending: str,
+) -> None:
+    """Whichever is closed first, the server that answers gets its events."""
+    well, ill = serve(), serve(rule=ILLS["hangs"])
+    script = f"""
+import agentmonitor_logging
+urls = {{"well": "{well.url}", "ill": "{ill.url}"}}
+for name in "{names}".split():
+    agentmonitor_logging.configure(
+        logger="agent." + name, api_key="k" * 40, agent_id="bot", api_url=urls[name],
+        shutdown_timeout=1.0,
+    )
+    logging.getLogger("agent." + name).info("event of " + name)
+{ending}
+"""
+    assert_clean(run_form(interpreter, script, "single", well.url))
+    assert ["event of well"] == well.messages()
+
+
+@pytest.mark.parametrize("form", ["single", "pair", "alone"])
+def test_what_a_close_gave_up_is_not_waited_for_again(
+    interpreter: Interpreter, serve: Callable[..., ScriptedServer], form: str
+) -> None:
+    """The end of a process after logging.shutdown() takes no time, and that one's."""
+    server = serve(rule=ILLS["hangs"])
+    ending = """
+CONFIGURED[form](url, shutdown_timeout=2.0)
+say(3)
+began = time.monotonic()
+logging.shutdown()
+assert time.monotonic() - began < 3.0
+print(time.time(), flush=True)
+"""
+    outcome = run_form(interpreter, ending, form, server.url)
+
+    assert_clean(outcome)
+    assert seconds_to_leave(outcome) < 1.5
+
+
 def test_each_handler_and_each_occasion_tells_its_loss(
     interpreter: Interpreter,
 ) -> None:

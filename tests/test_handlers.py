@@ -495,6 +495,20 @@ def test_the_key_is_in_no_repr(server, attach) -> None:
     assert KEY not in repr(vars(handler.targets()[0]))
 
 
+def test_what_a_wrong_option_ended_can_be_shown() -> None:
+    """A traceback with local variables, as error trackers make, finds half a handler."""
+    begun: List[AgentMonitorHandler] = []
+
+    class Noted(AgentMonitorHandler):
+        def __init__(self, **options: Any) -> None:
+            begun.append(self)
+            super().__init__(**options)
+
+    with pytest.raises(ConfigError):
+        Noted(api_key=KEY, agent_id="bot", batch_size=0)
+    assert "<Noted, not made>" == repr(begun[0])
+
+
 def test_a_listener_may_be_started_and_stopped_at_will(server) -> None:
     """start and stop are no-ops where there is nothing to do."""
     target = AgentMonitorHandler(api_key=KEY, agent_id="bot", api_url=server.url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 import weakref
 from typing import Any, Iterator
 
@@ -12,6 +13,7 @@ import pytest
 
 import agentmonitor_logging as am
 from conftest import KEY
+from leaving import ILLS
 from servers import DEADLINE
 
 
@@ -117,6 +119,34 @@ def test_shutdown_delivers_and_ends(server, attach) -> None:
     logging.getLogger("agent").info("b")
     assert am.shutdown(DEADLINE)
     assert ["a", "b"] == server.messages()
+
+
+def test_shutdown_of_several_handlers_takes_the_time_of_one(serve, attach) -> None:
+    """They close side by side, whatever their servers do."""
+    hung = serve(rule=ILLS["hangs"])
+    for name in ("agent.a", "agent.b", "agent.c"):
+        attach(hung.url, name, shutdown_timeout=1.0)
+        logging.getLogger(name).info("event")
+    began = time.monotonic()
+
+    assert not am.shutdown()
+    assert time.monotonic() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    "lock_of", [lambda h: h._target._sender._stock.lock, lambda h: h._records._taking]
+)
+def test_a_signal_handler_may_shut_down_in_the_midst_of_anything(
+    server, attach, lock_of: Any
+) -> None:
+    """It does not wait for ever for a lock that what it has interrupted holds."""
+    handler = attach(server.url, flush_interval=600)
+    logging.getLogger("agent").info("a")
+    with lock_of(handler):
+        am.shutdown(0.2)
+
+    assert handler.flush(DEADLINE)
+    assert ["a"] == server.messages()
 
 
 def test_without_handlers_there_is_nothing_to_wait_for() -> None:

@@ -130,3 +130,16 @@ def test_bringing_forward_allows_one_try_without_forgiving(clock: Clock) -> None
     assert 0.0 == subject.wait()
     subject.failed()
     assert 16.0 == subject.wait()
+
+
+def test_bringing_forward_does_not_undercut_the_server(clock: Clock) -> None:
+    """What the server asked for holds for a flush, too, until it has passed."""
+    subject = pacing(clock)
+    subject.failed(retry_after=30.0)
+    subject.bring_forward()
+    assert 30.0 == subject.wait()
+
+    clock.now += 30.0
+    subject.failed()
+    subject.bring_forward()
+    assert 0.0 == subject.wait()

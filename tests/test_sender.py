@@ -156,6 +156,18 @@ def test_retry_after_is_honoured(serve, attach, form: str) -> None:
     assert second.at - first.at >= 0.9
 
 
+def test_a_flush_honours_retry_after(serve, attach) -> None:
+    """Who flushes waits like everybody else, and is told that it is not done."""
+    server = serve(Reply(429, Retry_After="30"))
+    handler = attach(server.url)
+    say(1)
+    server.wait(lambda: server.requests)
+
+    assert not handler.flush(0.2)
+    assert not handler.flush(0.2)
+    assert 1 == len(server.requests)
+
+
 def test_a_closed_port_costs_nothing_but_patience(serve, attach, errors) -> None:
     """Events wait while nobody listens, and arrive when somebody does."""
     port = closed_port()
