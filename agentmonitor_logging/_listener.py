@@ -92,10 +92,6 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                 target=self._monitor, name="agentmonitor-listener", daemon=True
             )
             self._thread.start()
-            for handler in self.handlers:
-                if isinstance(handler, AgentMonitorHandler):
-                    # At exit, from Python 3.12 on, it would be too late.
-                    handler.get_ready()
         except RuntimeError:
             self._thread = None
             return False

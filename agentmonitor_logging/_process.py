@@ -199,9 +199,9 @@ def _expect_end_of_multiprocessing() -> None:
     # Up to Python 3.12 its end runs nothing but what is registered here.
     for name in ("multiprocessing", "billiard"):
         process = sys.modules.get(f"{name}.process")
-        if process is None:
-            continue
-        util = sys.modules[f"{name}.util"]
+        util = sys.modules.get(f"{name}.util")
+        if process is None or util is None:
+            continue  # no child of it, which has both
         if process.current_process()._parent_pid is not None:
             util.Finalize(None, _close_all, exitpriority=100)
         elif name not in _process.asked_at_start:

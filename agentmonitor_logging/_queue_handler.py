@@ -346,6 +346,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 target.deliver_late()
         else:
             self._listener.start()
+            for target in self.targets():
+                # At exit, from Python 3.12 on, it would be too late.
+                target.get_ready()
 
     # -- life ------------------------------------------------------------------------
 

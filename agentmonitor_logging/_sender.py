@@ -138,6 +138,7 @@ class Sender:
         """What somebody waits for, or nobody any more: the last one to ask for it waits
         for all that those before him do."""
         self._hurried_at = 0.0
+        self._hurried_until = 0.0
         self._deadline = NEVER
         self._stopping = False
         self._resigned = False
@@ -218,8 +219,11 @@ class Sender:
         return awaited
 
     def hurry_until(self, deadline: float) -> None:
-        """Do the same before a close, which waits until the monotonic *deadline*."""
-        self._deadline = deadline
+        """Do the same before a close, which waits until the monotonic *deadline*.
+
+        A request that begins before it is not given longer either.
+        """
+        self._hurried_until = deadline
         self.hurry()
 
     def await_losses(self) -> Passed:
@@ -500,7 +504,10 @@ class Sender:
         batch.tries += 1
         transport = self._checked_out()
         began = self._clock()
-        left = max(_LEAST_TIMEOUT, self._deadline - began)
+        until = self._deadline
+        if began < self._hurried_until:
+            until = min(until, self._hurried_until)
+        left = max(_LEAST_TIMEOUT, until - began)
         outcome = self._outcome(transport, batch, min(self._config.timeout, left))
         self._last_seconds = self._clock() - began
         self._idle_transports.append(transport)
