@@ -96,14 +96,18 @@ class RecordQueue:
     def take(self, most: int) -> List[Any]:
         """Take the oldest records, at most so many; nothing where there is none."""
         thread = get_ident()
-        if not self.can_take():
+        taking = self._taking
+        if not taking.acquire(timeout=_READ_PATIENCE):  # see can_take
             return []
-        with self._taking:
+        try:
             count = min(most, len(self._records))
             if count and thread not in self._in_hand:
                 self._in_hand[thread] = self._taken
             self._taken += count
             return [self._records.popleft() for _ in range(count)]
+        finally:
+            # Not self's, as in `entered`.
+            taking.release()
 
     def can_take(self) -> bool:
         """Tell whether this thread is not, below a signal handler, just taking one."""

@@ -14,8 +14,9 @@ import json
 import os
 import re
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 from typing import (
+    AbstractSet,
     Any,
     Callable,
     Dict,
@@ -182,16 +183,13 @@ class Redactor:
         """Tell whether only texts of *events* may have to be replaced."""
         if not self.can_clear_many or self._hides_fields:
             return False
-        known = self._clean_keys
-        # Most events have few forms, and no names besides those of their forms.
-        for names in {event.form.names for event in events}.union(
-            event.names for event in events
-        ):
-            if not known.issuperset(names):
-                for name in names - known:
-                    if self._is_secret(name) or self._named_anew(name) != name:
-                        return False
-                    self._remember_key(name)
+        # Many events have few forms, and mostly no names besides those of their forms.
+        sets: Set[AbstractSet[str]] = {event.form.names for event in events}
+        sets.update(event.names for event in events)
+        for name in set(chain.from_iterable(sets)) - self._clean_keys:
+            if self._is_secret(name) or self._named_anew(name) != name:
+                return False
+            self._remember_key(name)
         return True
 
     def _texts_replaced(self, events: Sequence[PlainEvent]) -> Sequence[PlainEvent]:
