@@ -10,7 +10,7 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentmonitor_logging._encoding import _plain_json, encode
@@ -61,6 +61,7 @@ CORPUS: Corpus = {
             ("postgres://bob:" + "hunter2@db.example/x", "hunter2"),
             ("redis://:" + "p@ss@localhost:6379/0", "p@ss"),
             ("mysql://bob:" + "hunt/er2@db/x?mail=a@b", "hunt/er2"),
+            ("mysql://bob:" + "hunt/er2@p@ss@db/x", "p@ss"),
         ],
         [
             "https://example.com:8080/a?to=bob@example.com",
@@ -786,6 +787,9 @@ def test_each_regex_is_linear_on_its_own_beginnings(name: str) -> None:
 
 @settings(max_examples=250, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+@example("://://@@")
+@example("://:a/b@c@d")
+@example("://:" + "a" * 250 + "@b@c@d")
 def test_redacting_twice_changes_nothing_more(text: str) -> None:
     """A marker is never taken for a secret again."""
     once = Redactor().redact({"a": {"b": text}})
