@@ -20,12 +20,18 @@ class Arguments:
     """Give the arguments of one callable by name.
 
     A first parameter called self or cls is left out. Values preset by
-    `functools.partial` are included; defaults are not.
+    `functools.partial` are included; defaults are not. *names* are those of the
+    parameters that are given by place.
     """
 
-    __slots__ = ("_keywords", "_names", "_omitted", "_preset", "_rest")
+    __slots__ = (
+        *("_first", "_keywords", "_last", "_names", "_omitted", "_preset", "_rest"),
+        "names",
+    )
 
     def __init__(self, target: Any) -> None:
+        self.names: Tuple[str, ...] = ()
+        self._first, self._last = 0, -1
         self._preset: Optional[Tuple[Tuple[Any, ...], Dict[str, Any]]] = None
         if isinstance(target, partial):
             self._preset = target.args, target.keywords
@@ -35,6 +41,10 @@ class Arguments:
         code = code_of(target)
         if code is not None:
             self._read(code, is_bound=not inspect.isfunction(target))
+        if self._names is not None and self._preset is None:
+            self._first = 0 if self._omitted is None else 1
+            self._last = len(self._names)
+            self.names = self._names[self._first :]
 
     def _read(self, code: CodeType, *, is_bound: bool) -> None:
         names = code.co_varnames
@@ -48,6 +58,17 @@ class Arguments:
         self._names = positional[1:] if is_bound else positional
         if not is_bound and positional and positional[0] in _RECEIVERS:
             self._omitted = positional[0]
+
+    def by_place(
+        self, args: Tuple[Any, ...], kwargs: Dict[str, Any]
+    ) -> Optional[Tuple[Any, ...]]:
+        """Return the values of the first of *names*, or None where it is not as easy.
+
+        Most often it is, and then no dict has to be made.
+        """
+        if kwargs or not self._first <= len(args) <= self._last:
+            return None
+        return args[self._first :]
 
     def by_name(
         self,

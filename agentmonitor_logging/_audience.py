@@ -73,7 +73,7 @@ class Feed(Protocol):
         """Queue a copy of *fields*."""
 
     def put_call(self, parts: Tuple[Any, ...]) -> None:
-        """Queue a call, of which *parts* are those of a `Capsule` but the first."""
+        """Queue a call, of which *parts* are those of a `Capsule` but the last."""
 
 
 class _Only:

@@ -18,11 +18,11 @@ from typing import (
     Optional,
     Tuple,
     TypeVar,
-    Union,
 )
 
 from agentmonitor_logging._arguments import Arguments, code_of
 from agentmonitor_logging._audience import AnyLogger
+from agentmonitor_logging._capsule import Given, Told, by_name
 from agentmonitor_logging._capture import (
     FRAMES_NEEDED,
     Producer,
@@ -31,10 +31,12 @@ from agentmonitor_logging._capture import (
     never_raises,
     report_swallowed,
 )
+from agentmonitor_logging._packing import unpacked
 from agentmonitor_logging._payloads import (
-    PrivateInput,
     as_object,
+    as_shape,
     copied,
+    copied_alone,
     copied_for_us,
 )
 from agentmonitor_logging._snapshot import Snapshot
@@ -57,7 +59,7 @@ class Calls:
 
     __slots__ = (
         *("_arguments", "_event_type", "_has_input", "_metadata", "_producer"),
-        *("audience", "has_output", "level"),
+        *("_told", "audience", "has_output", "level"),
     )
 
     def __init__(
@@ -85,6 +87,8 @@ class Calls:
         self._has_input = capture_input
         self.has_output = capture_output
         self._metadata = {"function_name": name, "module": module, **metadata}
+        names = self._arguments.names
+        self._told: Told = (name, event_type, self._metadata, names)
 
     def begin(self, args: Args, kwargs: Kwargs) -> Optional[Call]:
         """Return the watcher of a call that somebody would hear of, if all is well."""
@@ -92,8 +96,11 @@ class Calls:
             isinstance(None, FRAMES_NEEDED)
             if not (self._producer.is_fed and self._has_input):
                 return Call(self, self.input_of(args, kwargs))
-            named = self._arguments.by_name(args, kwargs, dict)
-            return Call(self, copied_for_us(named))
+            arguments = self._arguments
+            given: Any = arguments.by_place(args, kwargs)
+            if given is None:
+                given = arguments.by_name(args, kwargs, dict)
+            return FedCall(self, copied_for_us(given, arguments.names))
         except RecursionError:
             raise
         except Exception as error:  # the boundary to the application
@@ -134,20 +141,21 @@ class Calls:
         return copied(self._arguments.by_name(args, kwargs))
 
     def log_success(
-        self, step: Step, input_data: Union[Snapshot, PrivateInput, None], result: Any
+        self, step: Step, input_data: Optional[Snapshot], result: Any
     ) -> None:
         """Log the event of a call that returned *result*."""
-        if not isinstance(input_data, PrivateInput):
-            output = as_object(result) if self.has_output else None
-            self.log(step, input_data, output)
-            return
-        output = as_object(result, dict) if self.has_output else None
-        put = self._producer.put_success
-        if not put(step, self._event_type, input_data, output, self._metadata):
+        self.log(step, input_data, as_object(result) if self.has_output else None)
+
+    def put_success(self, step: Step, given: Given, result: Any) -> None:
+        """Do the same, without a record where nobody else would hear of it."""
+        output = copied_alone(result) if self.has_output else None
+        if not self._producer.put_success(step, self._told, given, output):
             # Somebody else has come to hear it meanwhile.
-            if type(output) is dict:
-                output = Snapshot(output)
-            self.log(step, input_data.public(), output)
+            self.log(step, self.public_input(given), as_shape(output))
+
+    def public_input(self, given: Given) -> Snapshot:
+        """Return *given*, which only we have seen, as `input_of` would have made it."""
+        return Snapshot(unpacked(by_name(given, self._arguments.names)))
 
     def log(
         self,
@@ -199,7 +207,25 @@ class Call(Step):
     def failed(self, error: BaseException) -> None:
         """Log the event of a call that raised *error*."""
         self.end()
-        given = self._input
-        if type(given) is PrivateInput:
-            given = given.public()
-        self._calls.log(self, given, None, error)
+        self._calls.log(self, self._public_input(), None, error)
+
+    def _public_input(self) -> Optional[Snapshot]:
+        given: Optional[Snapshot] = self._input
+        return given
+
+
+class FedCall(Call):
+    """Watch one whose success nobody is likely to hear of but our own queue."""
+
+    __slots__ = ()
+
+    def succeeded(self, result: Any) -> None:
+        """Queue the event of a call that returned *result*."""
+        try:
+            self.end()
+            self._calls.put_success(self, self._input, result)
+        except Exception as error:  # the boundary to the application
+            report_swallowed(error, "FedCall.succeeded")
+
+    def _public_input(self) -> Snapshot:
+        return self._calls.public_input(self._input)

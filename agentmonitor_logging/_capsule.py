@@ -1,49 +1,66 @@
-"""A decorated call in a few tuples, for as long as it is queued.
+"""A decorated call in one flat tuple, for as long as it is queued.
 
 Where nobody but us would see a record, none is made, and not even a dict of the thirty
 attributes that it would have: the caller would wait until they are filled in, and the
-listener would have to find out what it knows of such a call anyhow.
+listener would have to find out what it knows of such a call anyhow. And it is flat, as
+whatever is queued is looked at by the garbage collector again and again.
 
-The parts are made where they are known: `Origin` and `Stamp` by a `RecordTemplate`,
-`StepFacts` by a `Step`, `Told` by a `Producer`. Only who takes records out of our own
+The parts are made where they are known: a `Stamp` by a `RecordTemplate`, `StepFacts`
+by a `Step`, `Told` once for a decorated function. Only who takes records out of our own
 queue ever meets the whole.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from ._echo import ACCEPTED_BY
 from ._packing import unpacked
+from ._payloads import as_shape
 from ._snapshot import Snapshot
 
 Origin = Tuple[Dict[str, Any], float]
 """What all records of one place have in common: attributes, and when logging began."""
 
-Stamp = Tuple[str, float, Any, Any, Any, Any]
-"""The name of the level, the time, thread, its name, process, and further names."""
+Stamp = Tuple[Origin, str, float, Any, Any, Any, Any]
+"""Its origin, the level's name, the time, thread, its name, process, further names."""
 
 StepFacts = Tuple[float, int, str, str, Optional[str], Any]
 """When it began, milliseconds, trace, span and parent span, and what was bound."""
 
-Told = Tuple[str, str, Dict[str, Any], Any, Dict[str, Any]]
-"""The name of what was called, the type of the event, input, which may hold what is
-packed, output and metadata."""
+Told = Tuple[str, str, Mapping[str, Any], Tuple[str, ...]]
+"""The name of what is called, the type of its events, their metadata, and the names of
+its parameters."""
 
-Capsule = Tuple[Any, Origin, Stamp, StepFacts, Told]
-"""Whose ledgers count it, as in `ACCEPTED_BY`, and the parts."""
+Given = Union[Dict[str, Any], Tuple[Any, ...]]
+"""The input of a call by name, or the values of the first of its parameters. Either may
+hold what is packed."""
+
+Capsule = Tuple[Any, ...]
+"""A `Stamp`, `StepFacts`, `Told`, `Given`, the output as a copy of what was returned,
+and whose ledgers count it, as in `ACCEPTED_BY`."""
 
 
 def level_of(capsule: Capsule) -> int:
     """Return the level at which the call was logged."""
-    level: int = capsule[1][0]["levelno"]
+    level: int = capsule[0][0]["levelno"]
     return level
 
 
-def attributes(origin: Origin, stamp: Stamp, args: Any) -> Dict[str, Any]:
+def counted_by(capsule: Capsule) -> Tuple[int, ...]:
+    """Return whose ledgers count the call, as in `ACCEPTED_BY`."""
+    accepted_by: Tuple[int, ...] = capsule[-1]
+    return accepted_by
+
+
+def by_name(given: Given, names: Tuple[str, ...]) -> Dict[str, Any]:
+    """Return the input of a call by name."""
+    return dict(zip(names, given)) if type(given) is tuple else given  # type: ignore[return-value]
+
+
+def attributes(stamp: Stamp, args: Any) -> Dict[str, Any]:
     """Return the attributes of a record, as logging would have made them."""
-    level, created, thread, thread_name, process, names = stamp
-    common, started = origin
+    (common, started), level, created, thread, thread_name, process, names = stamp
     fields = {
         **common,
         "levelname": level,
@@ -64,11 +81,11 @@ def opened(capsule: Capsule) -> Dict[str, Any]:
 
     What is packed inside of its dicts and lists is unpacked in them.
     """
-    accepted_by, origin, stamp, step, told = capsule
-    began, latency, trace_id, span_id, parent_id, context = step
-    name, event_type, given, output, metadata = told
+    stamp: Any = capsule[:7]
+    began, latency, trace_id, span_id, parent_id, context = capsule[7:13]
+    (name, event_type, metadata, names), given, output, accepted_by = capsule[13:]
     return {
-        **attributes(origin, stamp, (name, latency)),
+        **attributes(stamp, (name, latency)),
         "timestamp": began,
         "latency_ms": latency,
         "trace_id": trace_id,
@@ -76,8 +93,8 @@ def opened(capsule: Capsule) -> Dict[str, Any]:
         "parent_span_id": parent_id,
         "_agent_context": Snapshot(context or {}),
         "event_type": event_type,
-        "input_data": Snapshot(unpacked(given)),
-        "output_data": Snapshot(output) if type(output) is dict else output,
+        "input_data": Snapshot(unpacked(by_name(given, names))),
+        "output_data": as_shape(output),
         "metadata": Snapshot(metadata),
         "status": "success",
         ACCEPTED_BY: accepted_by,

@@ -24,8 +24,7 @@ from typing import (
 
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._audience import AnyLogger, audience_of
-from agentmonitor_logging._capsule import StepFacts
-from agentmonitor_logging._payloads import PrivateInput
+from agentmonitor_logging._capsule import Given, StepFacts, Told
 from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import Snapshot, snapshot
 from agentmonitor_logging._templates import RecordTemplate, Source
@@ -204,14 +203,7 @@ class Producer:
         else:
             self._log(self._success, args, fields)
 
-    def put_success(
-        self,
-        step: Step,
-        event_type: str,
-        given: PrivateInput,
-        output: Any,
-        metadata: Dict[str, Any],
-    ) -> bool:
+    def put_success(self, step: Step, told: Told, given: Given, output: Any) -> bool:
         """Queue a success without a record; tell whether nobody else would hear it."""
         feed = self.audience.feed(self.level)
         if feed is None:
@@ -220,8 +212,7 @@ class Producer:
         stamped = self._success.stamped(logger)
         if stamped is None:
             return False
-        told = self.name, event_type, given.copy, output, metadata
-        feed.put_call((*stamped, step.facts(), told))
+        feed.put_call(stamped + step.facts() + (told, given, output))
         return True
 
     def _attributes(self, fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:

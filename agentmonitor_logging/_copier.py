@@ -32,7 +32,7 @@ from typing import (
     Tuple,
 )
 
-from ._packing import FEW, pack
+from ._packing import FEW, number_of_values, pack
 from ._raised import ErrorText, shortened
 
 MAX_DEPTH = 32
@@ -247,7 +247,7 @@ class Copier:
         if self.packs and FEW < len(copy) == length and depth > 0:
             packed = pack(copy, self.left - length, MAX_TEXT)
             if packed is not None:
-                self.left -= len(packed[-1]) + length
+                self.left -= number_of_values(packed) + length
                 self.has_packed = True
                 return packed
         if _LITTLE < len(copy) == length and _DICTS.issuperset(map(type, copy)):

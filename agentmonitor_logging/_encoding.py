@@ -10,7 +10,7 @@ import functools
 import json
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from ._packing import Packed, replaced, unpacked
+from ._packing import Packed, parts_of, replaced, unpacked
 from ._plain import AnyEvent, PlainEvent
 from ._raised import marked
 from ._rendering import Renderer
@@ -133,8 +133,8 @@ def _plain_json(event: PlainEvent) -> str:
 
 def _raw(packed: Packed) -> Any:
     """Return a chat history as JSON, where all its messages have the same keys."""
-    _, keys, sizes, values = packed
-    if sizes is not None:
+    values, keys, sizes = parts_of(packed)
+    if sizes:
         return unpacked(packed)
     names = [_literal(key).replace("%", "%%") for key in keys]
     message = ",".join([f"{name}:%s" for name in names])

@@ -24,7 +24,7 @@ from typing import (
 )
 
 from . import _audience, _diagnostics, _naming, _process
-from ._capsule import level_of
+from ._capsule import counted_by, level_of
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
 from ._ids import long_id
@@ -191,7 +191,7 @@ class AgentMonitorHandler(logging.Handler):
         config, is_call = self._config, type(queued) is tuple
         options = config.agent_id, config.metadata, config.max_event_bytes
         try:
-            accepted_by = queued[0 if is_call else ACCEPTED_BY]
+            accepted_by = counted_by(queued) if is_call else queued[ACCEPTED_BY]
             if accepted_by[0] != _process.forks or id(self._ledger) not in accepted_by:
                 return None
             level = level_of(queued) if is_call else queued["levelno"]
@@ -252,7 +252,7 @@ class AgentMonitorHandler(logging.Handler):
     def fail(self, record: Any) -> None:
         """Take note that *record*, or what was queued for it, did not come to us."""
         if type(record) is tuple:
-            accepted_by = record[0]
+            accepted_by = counted_by(record)
         else:
             fields = record if type(record) is dict else getattr(record, "__dict__", {})
             accepted_by = fields.get(ACCEPTED_BY, ())

@@ -1,4 +1,4 @@
-"""Chat histories in two tuples, for as long as they are queued.
+"""Chat histories in one flat tuple, for as long as they are queued.
 
 A copy of twenty messages is twenty dicts to be allocated and filled while the caller
 waits, and to be looked at by the garbage collector again and again for as long as they
@@ -19,16 +19,20 @@ _DICTS = frozenset((dict,))
 _TEXTS = frozenset((str,))
 
 _MARK = object()
-"""The first item of what is packed; nobody else has it."""
+"""The last item of what is packed; nobody else has it."""
 
 Packed = Tuple[Any, ...]
+"""The values; the keys, of one message if all have the same, or else of all; then how
+many keys each message has; the numbers of keys and of such sizes; and the mark."""
+
+_COUNTS = 3
 
 
 def pack(messages: List[Any], most: int, max_chars: int) -> Optional[Packed]:
     """Return *messages*, a list of our own, in few objects, if they are worth it.
 
     They are if all are dicts of texts, at most *most* in all, with no more than
-    *max_chars* characters. The values are the last item.
+    *max_chars* characters.
     """
     try:
         return _packed(messages, most, max_chars)
@@ -50,14 +54,16 @@ def _packed(messages: List[Any], most: int, max_chars: int) -> Optional[Packed]:
             rows: Any = map(itemgetter(*first), messages)
             values = tuple(rows if len(first) == 1 else chain.from_iterable(rows))
             are_fine = _are_texts(values, max_chars)
-            return (_MARK, first, None, values) if are_fine else None
+            return (*values, *first, len(first), 0, _MARK) if are_fine else None
     copies = list(map(dict.copy, messages))
     sizes = tuple(map(len, copies))
     keys = tuple(chain.from_iterable(copies))
     values = tuple(chain.from_iterable(map(dict.values, copies)))
     if len(keys) > most or not _TEXTS.issuperset(map(type, keys)):
         return None
-    return (_MARK, keys, sizes, values) if _are_texts(values, max_chars) else None
+    are_fine = _are_texts(values, max_chars)
+    counts = len(keys), len(sizes)
+    return (*values, *keys, *sizes, *counts, _MARK) if are_fine else None
 
 
 def _are_texts(values: Tuple[Any, ...], max_chars: int) -> bool:
@@ -66,12 +72,23 @@ def _are_texts(values: Tuple[Any, ...], max_chars: int) -> bool:
 
 def is_packed(value: Any) -> bool:
     """Tell whether *value* is what `pack` returns."""
-    return type(value) is tuple and len(value) > 0 and value[0] is _MARK
+    return type(value) is tuple and len(value) > 0 and value[-1] is _MARK
 
 
-def keys_and_values(packed: Packed) -> Tuple[Packed, Packed]:
-    """Return all keys of the messages in *packed*, and all values."""
-    return packed[1], packed[3]
+def number_of_values(packed: Packed) -> int:
+    """Return how many values *packed* holds."""
+    keys, sizes, _ = packed[-_COUNTS:]
+    return len(packed) - _COUNTS - int(keys) - int(sizes)
+
+
+def parts_of(packed: Packed) -> Tuple[Packed, Packed, Packed]:
+    """Return all values in *packed*, the keys, and the sizes of messages.
+
+    There are no sizes where all messages have the same keys, which then are one's.
+    """
+    keys = number_of_values(packed)
+    sizes = keys + packed[-_COUNTS]
+    return packed[:keys], packed[keys:sizes], packed[sizes:-_COUNTS]
 
 
 def unpacked(tree: Any) -> Any:
@@ -101,8 +118,8 @@ def replaced(tree: Any, made: Callable[[Packed], Any]) -> Any:
 
 
 def _messages(packed: Packed) -> List[Dict[Any, Any]]:
-    _, keys, sizes, values = packed
-    if sizes is not None:
+    values, keys, sizes = parts_of(packed)
+    if sizes:
         names, items = iter(keys), iter(values)
         return [dict(zip(islice(names, size), items)) for size in sizes]
     if len(keys) == 2:  # a role and a content, nearly always

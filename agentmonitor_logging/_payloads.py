@@ -1,14 +1,14 @@
 """Copies of what a call was given and of what it returned, as it is at that moment.
 
-`copied` and `as_object` make what anybody may see, in a record. `copied_for_us` makes
-what only our listener will, and is the cheapest: see `_capsule`.
+`copied` and `as_object` make what anybody may see, in a record. `copied_for_us` and
+`copied_alone` make what only our listener will, and are the cheapest: see `_capsule`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple, Optional, Type
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
-from ._packing import FEW, pack, unpacked
+from ._packing import FEW, number_of_values, pack
 from ._snapshot import (
     MAX_NODES,
     MAX_TEXT,
@@ -30,43 +30,36 @@ def copied(fields: Dict[str, Any]) -> Snapshot:
     return Snapshot(copy)
 
 
-class PrivateInput(NamedTuple):
-    """A copy of input that nobody else is to see: a plain dict, perhaps packed."""
+def copied_for_us(
+    given: Union[Dict[str, Any], Tuple[Any, ...]], names: Tuple[str, ...] = ()
+) -> Union[Dict[str, Any], Tuple[Any, ...]]:
+    """Copy *given*, the input of a call, at the least expense; it may be packed.
 
-    copy: Dict[str, Any]
-    is_packed: bool
-
-    def public(self) -> Snapshot:
-        """Return it as `copied` would have made it."""
-        return Snapshot(unpacked(self.copy) if self.is_packed else self.copy)
-
-
-def copied_for_us(fields: Dict[str, Any]) -> PrivateInput:
-    """Copy *fields*, as `copied` does, at the least expense.
-
-    Plain dicts of texts and numbers, and what is packed, are nothing that the garbage
+    It is a dict, or a tuple of values of which *names* has the names. Plain dicts and
+    tuples of texts and numbers, and what is packed, are nothing that the garbage
     collector looks at while they are queued.
     """
-    if are_plain(fields.values()):
-        return PrivateInput(fields, is_packed=False)
-    copy: Any = _with_packed_histories(fields)
-    if copy is not None:
-        return PrivateInput(copy, is_packed=True)
-    copier = Copier(packs=True)
-    copy = copier.field(fields)
+    is_tuple = type(given) is tuple
+    values: Any = given if is_tuple else given.values()  # type: ignore[union-attr]
+    if are_plain(values):
+        return given
+    packed = _with_packed_histories(values)
+    if packed is not None:
+        return tuple(packed) if is_tuple else dict(zip(given, packed))
+    fields: Any = dict(zip(names, values)) if is_tuple else given
+    copy: Any = Copier(packs=True).field(fields)
     if type(copy) is not dict:  # one of them cannot be copied beside the others
         copy = {name: snapshot(value) for name, value in fields.items()}
-        return PrivateInput(copy, is_packed=False)
-    return PrivateInput(copy, copier.has_packed)
+    return copy  # type: ignore[no-any-return]
 
 
-def _with_packed_histories(fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:
-    """Copy *fields* if some are chat histories and all others plain; mostly it is so.
+def _with_packed_histories(values: Iterable[Any]) -> Optional[List[Any]]:
+    """Copy *values* if some are chat histories and all others plain; mostly it is so.
 
     A `Copier` would do the same, and takes as long again to find out what there is.
     """
-    copy, left = {}, MAX_NODES
-    for name, value in fields.items():
+    copy, left = [], MAX_NODES
+    for value in values:
         if type(value) is list:
             messages = value[:]
             packed = (
@@ -74,32 +67,40 @@ def _with_packed_histories(fields: Dict[str, Any]) -> Optional[Dict[str, Any]]:
             )
             if packed is None:
                 return None
-            left -= len(packed[-1]) + len(messages)
-            copy[name] = packed
+            left -= number_of_values(packed) + len(messages)
+            copy.append(packed)
         elif are_plain((value,)):
-            copy[name] = value
+            copy.append(value)
         else:
             return None
     return copy if left > 0 else None
 
 
-def as_object(value: Any, shape: Type[Dict[str, Any]] = Snapshot) -> Any:
+def copied_alone(value: Any) -> Any:
+    """Copy *value*, which is all there is; `as_shape` is for who unpacks the call."""
+    if type(value) is str and len(value) <= MAX_TEXT:
+        return value
+    copy = flat_copy(value) if type(value) is dict else None
+    return snapshot(value) if copy is None else copy
+
+
+def as_object(value: Any) -> Any:
     """Copy *value* in the shape of the wire: {"value": ...}, {"items": [...]}.
 
-    It is a *shape*, but objects of other people's types stay references; what they
-    become is decided where they are converted.
+    Objects of other people's types stay references; what they become is decided where
+    they are converted.
     """
-    if type(value) is str and len(value) <= MAX_TEXT:
-        return shape(value=value)
-    copy: Any = flat_copy(value) if type(value) is dict else None
-    if copy is None:
-        copy = snapshot(value)
+    return as_shape(copied_alone(value))
+
+
+def as_shape(copy: Any) -> Any:
+    """Return *copy*, which `copied_alone` has made, in the shape of the wire."""
     kind: Any = type(copy)
     # No look into a set: the class of a class may forbid it.
     if kind is dict:
-        return copy if shape is dict else shape(copy)
+        return Snapshot(copy)
     if kind is str or kind is int or kind is float or kind is bool or kind is bytes:
-        return shape(value=copy)
+        return Snapshot(value=copy)
     if kind is list or kind is tuple or kind is set or kind is frozenset:
-        return shape(items=list(copy))
+        return Snapshot(items=list(copy))
     return copy

@@ -249,9 +249,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self._refused(error)
 
     def put_call(self, parts: Tuple[Any, ...]) -> None:
-        """Queue a call, of which *parts* are those of a `Capsule` but the first."""
+        """Queue a call, of which *parts* are those of a `Capsule` but the last."""
         try:
-            self._put((self._accepted_by, *parts))
+            self._put((*parts, self._accepted_by))
         except Exception as error:  # nothing reaches the application
             self._refused(error)
 

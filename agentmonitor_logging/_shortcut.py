@@ -26,8 +26,8 @@ from typing import (
     Tuple,
 )
 
-from ._capsule import Capsule
-from ._packing import is_packed, keys_and_values
+from ._capsule import Capsule, by_name
+from ._packing import is_packed, parts_of
 from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent
 from ._shapes import Shape, are_good, shape_of
 from ._snapshot import MAX_DEPTH, Snapshot
@@ -163,13 +163,13 @@ def _event_of_call(
     of_handler: Optional[Mapping[str, Any]],
     max_chars: int,
 ) -> PlainEvent:
-    _, (common, _), stamp, step, told = capsule
-    began, latency, trace_id, span_id, parent_id, context = step
-    called, event_type, given, output, metadata = told
+    (common, _), level, *_ = capsule[:7]
+    began, latency, trace_id, span_id, parent_id, context = capsule[7:13]
+    (called, event_type, metadata, names), given, output, _ = capsule[13:]
     if common["levelno"] >= logging.ERROR:
         raise _UnusualError
     message = common["msg"] % (called, latency)
-    values = [event_id, common["name"], stamp[0], message]
+    values = [event_id, common["name"], level, message]
     # The ids are ours, or OpenTelemetry's.
     values += common["funcName"], common["module"], trace_id, span_id
     form = _OUTERMOST
@@ -184,7 +184,7 @@ def _event_of_call(
     event = PlainEvent(form, texts, values, _moment(began))
     event.added = added
     event.latency_ms = _latency(latency)
-    event.input_data, event.output_data = _payload(given), _payload(output)
+    event.input_data, event.output_data = by_name(given, names), _payload(output)
     _look_through(event, max_chars)
     return event
 
@@ -227,7 +227,9 @@ def _payload(value: Any) -> Any:
         return value
     if kind is Snapshot:
         return dict(value)
-    return {"items" if kind is list else "value": value}
+    if kind is list:
+        return {"items": value}
+    return {"items": list(value)} if kind is tuple else {"value": value}
 
 
 def _formatted(fields: Mapping[str, Any]) -> Any:
@@ -318,7 +320,7 @@ def _look_into(event: PlainEvent, nodes: List[Any], texts: List[str]) -> List[An
         for node in nodes:
             kind = type(node)
             if kind is tuple:
-                keys, items = keys_and_values(node)
+                items, keys, _ = parts_of(node)
                 event.is_packed = True
                 found += keys
             elif kind is list:

@@ -67,10 +67,10 @@ class RecordTemplate:
     ) -> Optional[Dict[str, Any]]:
         """Return the attributes of such a record, or None, see `stamped`."""
         stamped = self.stamped(logger)
-        return None if stamped is None else attributes(*stamped, args)
+        return None if stamped is None else attributes(stamped, args)
 
-    def stamped(self, logger: logging.Logger) -> Optional[Tuple[Origin, Stamp]]:
-        """Return the first two parts of a `Capsule`: what a record is made of.
+    def stamped(self, logger: logging.Logger) -> Optional[Stamp]:
+        """Return the first part of a `Capsule`: what a record is made of.
 
         None where the application makes its records in a way of its own.
         """
@@ -92,7 +92,7 @@ class RecordTemplate:
             names = _names(has_task_name=known.has_task_name)
         process = known.process if logging.logProcesses else None
         level = logging.getLevelName(self._level)
-        return known.origin, (level, time(), thread, thread_name, process, names)
+        return (known.origin, level, time(), thread, thread_name, process, names)
 
     def _made(
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None

@@ -23,8 +23,9 @@ _copier _foreign
 context
 _naming
 _snapshot
+_payloads
 _capsule _plain
-_wire _templates _payloads
+_wire _templates
 _shapes _arguments
 _shortcut
 _capture _rendering

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
-from typing import Any, Callable, Dict, Iterator, List
+from datetime import datetime
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
 import pytest
 
@@ -88,10 +90,26 @@ async def waiting(messages: Any) -> Any:
     return {"rows": messages}
 
 
+@log_agent_call(logger=log)
+def by_place(question: Any, history: Any = (), result: Any = None) -> Any:
+    return result
+
+
+class Found(NamedTuple):
+    """What a search returns."""
+
+    title: str
+    rows: List[Any]
+
+
 class Desk:
     @log_agent_call(logger=log)
     def ask(self, question: str, *, history: Any = ()) -> str:
         return question.upper()
+
+    @log_agent_call(logger=log)
+    def find(self, question: str, history: Any = ()) -> Any:
+        return Found(question, [1])
 
 
 def a_block() -> None:
@@ -140,6 +158,17 @@ DOINGS: Dict[str, Callable[[], Any]] = {
     "a stream": lambda: list(counting(3)),
     "a coroutine": lambda: asyncio.run(waiting(HISTORY)),
     "a method": lambda: Desk().ask("why", history=HISTORY),
+    "a method by place": lambda: Desk().find("why", HISTORY),
+    "some by place": lambda: by_place("why"),
+    "all by place": lambda: by_place("why", HISTORY, ("a", [1])),
+    "some by name": lambda: by_place("why", result=(1, 2)),
+    "a secret by place": lambda: by_place("password=kitten-42-purple"),
+    "rows by place": lambda: by_place({"a": 1}, [{"b": [2]}], {"c": {"d": 3}}),
+    "four dicts by place": lambda: silent([{"a": "b"}] * 4),
+    "a set by place": lambda: by_place({1}, Card("x"), frozenset((1,))),
+    "truth": lambda: by_place(True, None, False),
+    "a time": lambda: by_place(datetime(2026, 1, 2), b"abc", datetime(2026, 1, 3)),
+    "too many by place": lambda: pytest.raises(TypeError, by_place, 1, 2, 3, 4),
     "a block": a_block,
     "a context": in_a_context,
 }
@@ -244,6 +273,26 @@ def test_a_call_waits_as_a_tuple(handler: AgentMonitorQueueHandler) -> None:
 
     assert type(both[1]) is tuple
     assert HISTORY == handler.listener.prepare(both[1]).input_data["args"][0]
+
+
+def test_a_call_that_waits_is_one_object_to_the_garbage_collector(
+    handler: AgentMonitorQueueHandler,
+) -> None:
+    """All calls of a function share what else of them it looks at."""
+    handler.listener._thread = object()  # nobody drains
+    try:
+        for number in range(50):
+            by_place(f"question {number}", list(HISTORY), f"answer {number}")
+        calls = [c for c in handler.listener._records._records if type(c) is tuple]
+    finally:
+        handler.listener._thread = None
+    for _ in range(2):
+        gc.collect()
+
+    known = {id(one) for one in gc.get_objects()}
+    looked_at = {id(part) for call in calls for part in call} & known
+    assert len(calls) > 40
+    assert len(looked_at) <= 2
 
 
 @pytest.mark.usefixtures("alone")

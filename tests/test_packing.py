@@ -12,9 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentmonitor_logging._packing import pack, unpacked
-from agentmonitor_logging._payloads import PrivateInput, copied, copied_for_us
-from agentmonitor_logging._snapshot import MAX_NODES, MAX_TEXT, Snapshot
+from agentmonitor_logging._capsule import by_name
+from agentmonitor_logging._packing import is_packed, pack, unpacked
+from agentmonitor_logging._payloads import copied, copied_for_us
+from agentmonitor_logging._snapshot import MAX_NODES, MAX_TEXT
 
 HISTORY = [
     {"role": "assistant" if at % 2 else "user", "content": f"text {at}"}
@@ -46,10 +47,20 @@ class Call(NamedTuple):
     rows: List[Dict[str, Any]]
 
 
-def packed(**fields: Any) -> PrivateInput:
+def is_packed_somewhere(tree: Any) -> bool:
+    inside = {dict: lambda: tree.values(), list: lambda: tree, tuple: lambda: tree}
+    items = inside.get(type(tree), tuple)()
+    return is_packed(tree) or any(map(is_packed_somewhere, items))
+
+
+def packed(**fields: Any) -> Any:
     private = copied_for_us(fields)
-    assert private.is_packed
+    assert is_packed_somewhere(private)
     return private
+
+
+def public(fields: Any) -> Any:
+    return unpacked(copied_for_us(dict(fields)))
 
 
 @settings(max_examples=400, deadline=None)
@@ -64,11 +75,11 @@ def packed(**fields: Any) -> PrivateInput:
 @example({"a": Call("find", HISTORY), "b": HISTORY})
 def test_what_is_unpacked_is_what_a_copy_would_be(fields: Any) -> None:
     """In every shape, at any depth, down to the order of the keys."""
-    wanted = copied(dict(fields))
-    private = copied_for_us(dict(fields))
+    wanted, names = copied(dict(fields)), tuple(fields)
+    by_place = copied_for_us(tuple(fields.values()), names)
 
-    assert repr(dict(wanted)) == repr(dict(private.public()))
-    assert type(private.public()) is Snapshot
+    assert repr(dict(wanted)) == repr(public(fields))
+    assert repr(dict(wanted)) == repr(unpacked(by_name(by_place, names)))
     assert fields == wanted  # nothing of what was given was changed
 
 
@@ -79,12 +90,14 @@ def test_a_chat_history_is_packed_wherever_dicts_and_lists_lead_to_it() -> None:
         packed(request={"body": [{"messages": HISTORY}]}),
         packed(one=HISTORY, other=(HISTORY,)),
     ):
-        assert "text 7" in repr(private.public())
-    assert not copied_for_us({"x": (HISTORY,)}).is_packed
-    assert not copied_for_us({"x": HISTORY[:3]}).is_packed
-    assert not copied_for_us({"x": [*HISTORY, {"nested": []}]}).is_packed
-    assert not copied_for_us({"x": [*HISTORY, {"n": "x" * (MAX_TEXT + 1)}]}).is_packed
-    assert not copied_for_us({"x": {7: HISTORY}}).is_packed
+        assert "text 7" in repr(unpacked(private))
+    assert not is_packed_somewhere(copied_for_us({"x": (HISTORY,)}))
+    assert not is_packed_somewhere(copied_for_us({"x": HISTORY[:3]}))
+    assert not is_packed_somewhere(copied_for_us({"x": [*HISTORY, {"nested": []}]}))
+    assert not is_packed_somewhere(
+        copied_for_us({"x": [*HISTORY, {"n": "x" * (MAX_TEXT + 1)}]})
+    )
+    assert not is_packed_somewhere(copied_for_us({"x": {7: HISTORY}}))
 
 
 def test_long_texts_are_shared_and_never_joined() -> None:
@@ -96,7 +109,7 @@ def test_long_texts_are_shared_and_never_joined() -> None:
     tracemalloc.stop()
 
     assert peak < 100_000
-    rows = private.public()["rows"]
+    rows = unpacked(private)["rows"]
     assert rows == pictures
     assert all(one["picture"] is row["picture"] for one, row in zip(pictures, rows))
 
@@ -109,12 +122,12 @@ def test_a_copy_does_not_change_with_what_was_copied() -> None:
     history[1].clear()
     history.pop()
 
-    assert private.public()["messages"] == HISTORY
+    assert unpacked(private)["messages"] == HISTORY
 
 
 def test_what_is_packed_is_nothing_to_the_garbage_collector() -> None:
     """After its first look it no longer looks there, however long that waits."""
-    waiting = [packed(messages=[dict(m) for m in HISTORY]).copy for _ in range(50)]
+    waiting = [packed(messages=[dict(m) for m in HISTORY]) for _ in range(50)]
     for _ in range(2):
         gc.collect()
     known = {id(one) for one in gc.get_objects()}
@@ -128,7 +141,7 @@ def test_the_same_bounds_hold() -> None:
     for count in (MAX_NODES // 2 - 20, MAX_NODES // 2 + 20, MAX_NODES):
         many = [{"n": str(number)} for number in range(count)]
         for fields in ({"rows": many}, {"a": HISTORY, "rows": many}, {"x": [many]}):
-            assert copied_for_us(dict(fields)).public() == copied(dict(fields))
+            assert public(fields) == copied(dict(fields))
 
 
 class Hostile:
@@ -146,7 +159,7 @@ def test_keys_of_any_class_do_no_harm() -> None:
     history: Any = [{Hostile(): text} for text in "abcd"]
 
     assert pack(history, 100, 1_000) is None
-    copy = copied_for_us({"x": history}).public()["x"]
+    copy = public({"x": history})["x"]
     assert [list(row.values()) for row in copy] == [["a"], ["b"], ["c"], ["d"]]
 
 
@@ -172,7 +185,7 @@ def test_messages_that_change_meanwhile_are_copied_whole() -> None:
     thread.start()
     try:
         for _ in range(300):
-            rows = copied_for_us({"rows": history}).public()["rows"]
+            rows = public({"rows": history})["rows"]
             assert 99 == len(rows)
             for row in rows:
                 assert row["a"] == row["b"]

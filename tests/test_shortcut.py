@@ -68,6 +68,7 @@ PLAIN: Dict[str, Dict[str, Any]] = {
     "numbers of all sizes": {
         **{"tiny": 5e-324, "huge": 1e300, "none": -0.0, "exact": 0.1 + 0.2},
     },
+    "a tuple": {"input_data": (1, "two"), "output_data": ()},
     "whole numbers": {"a": 2**63 - 1, "b": -(2**63), "cost_usd": 1, "latency_ms": 0},
 }
 
@@ -87,7 +88,7 @@ UNUSUAL: Dict[str, Dict[str, Any]] = {
     "a long name": {"x" * 300: 1},
     "a name with an accent": {"input_data": {"né": 1}},
     "a number as name": {"input_data": {1: 2}},
-    "a tuple": {"input_data": (1, 2)},
+    "a tuple": {"input_data": {"x": (1, 2)}},
     "an object": {"input_data": oddities.Card("x")},
     "much text": {"input_data": "x" * 100_000},
     "many items": {"input_data": list(range(9_000))},
@@ -312,7 +313,7 @@ def test_a_clock_that_was_turned_is_for_care(latency: int) -> None:
     assert stamped is not None
     for given, is_plain in ((12, True), (latency, False)):
         step = (1.7e9, given, "ab" * 16, "cd" * 8, None, None)
-        capsule = ((0,), *stamped, step, ("f", "call", {"x": 1}, None, {}))
+        capsule = (*stamped, *step, ("f", "call", {}, ("x",)), (1,), None, (0,))
         event = call_event(capsule, "e" * 32, "bot", None, LIMIT)
         record = named(opened(capsule), "e" * 32)
         if is_plain:
