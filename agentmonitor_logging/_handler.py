@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ._plain import AnyEvent, PlainEvent
 
 FOREVER = float("inf")
+_SAME_CLOSE = 0.1
+"""Seconds within which the close of a queue handler follows that of its own target."""
 
 
 class Feeder(Protocol):
@@ -73,6 +75,7 @@ class AgentMonitorHandler(logging.Handler):
         self._ledger = Ledger()
         self._feeders: weakref.WeakSet[Feeder] = weakref.WeakSet()
         self._closed = False
+        self._closed_at = self._closed_until = float("-inf")
         self._is_fed = False
         """Whether records come named, by a queue handler."""
         self._converting: Set[int] = set()
@@ -382,29 +385,46 @@ class AgentMonitorHandler(logging.Handler):
 
         What is logged afterwards starts the handler again.
         """
-        seconds = self._config.shutdown_timeout if timeout is None else timeout
-        with _process.closing(seconds) as deadline:
+        with _process.closing(self.patience(timeout)) as deadline:
             self._close(deadline)
         return self._standing()
 
+    def patience(self, timeout: Optional[float] = None) -> float:
+        """Return the seconds that a close with *timeout* may take."""
+        return self._config.shutdown_timeout if timeout is None else timeout
+
     def close(self) -> None:
         """Deliver what is left within `shutdown_timeout`, and end the threads."""
-        with _process.closing(self._config.shutdown_timeout) as deadline:
+        with _process.closing(self.patience()) as deadline:
             self._close(deadline)
         _process.forget(super().close)
+
+    def close_until(self, deadline: float) -> None:
+        """Close as part of the close of who feeds us alone."""
+        self._close(deadline)
+        _process.forget(super().close)
+
+    def soonest(self, deadline: float) -> float:
+        """Return *deadline*, or that of a close which is just over, if that is sooner.
+
+        `logging.shutdown` and dictConfig close us and then who feeds us, and what
+        others log in between must not make that two closes of all the time there is.
+        """
+        if time.monotonic() - self._closed_at < _SAME_CLOSE:
+            return min(deadline, self._closed_until)
+        return deadline
 
     def get_ready(self) -> None:
         """Have the thread that delivers, as there will soon be something to deliver."""
         if self._config.enabled:
-            self._sender.start()
+            self._sender.get_ready()
 
     def hurry(self, timeout: Optional[float]) -> None:
         """Deliver what is accepted as `shutdown` does, without waiting for it."""
         if self._config.enabled:
-            seconds = self._config.shutdown_timeout if timeout is None else timeout
             for feeder in tuple(self._feeders):
                 feeder.hurry()
-            self._sender.hurry_until(time.monotonic() + seconds)
+            self._sender.hurry_until(time.monotonic() + self.patience(timeout))
 
     def close_at_exit(self) -> None:
         """Deliver what came after a close, which logging.shutdown will not do."""
@@ -460,8 +480,9 @@ class AgentMonitorHandler(logging.Handler):
         for feeder in tuple(self._feeders):
             feeder.drain(deadline)
         # Only now: what the listeners still had is not late.
-        self._closed = True
+        self._closed, self._closed_until = True, deadline
         self._end(deadline)
+        self._closed_at = time.monotonic()
 
     def _end(self, deadline: float) -> None:
         patience = (

@@ -115,7 +115,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         if thread is threading.current_thread():
             return
         locked = _process.holds_logging_lock()
-        if thread is not None:
+        # Not one that a signal handler has found made but not started.
+        if thread is not None and thread.is_alive():
             patience = self._patience_with(thread) if locked else FOREVER
             thread.join(max(0.0, min(patience, deadline - time.monotonic())))
             self._hung = thread if thread.is_alive() else None
@@ -157,7 +158,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         """Lose what is still queued at the end of the process; return how much."""
         lost = 0
         with contextlib.suppress(Exception):  # empty, closed, or not readable
-            while True:
+            while self._records.can_take():
                 self._records.get_nowait()
                 lost += 1
         self._note_done()

@@ -52,6 +52,31 @@ class Watched(Protocol):
         """Deliver what is left and end."""
 
 
+class _Spent:
+    """Add up the seconds in which anything closed, however many did at once."""
+
+    def __init__(self) -> None:
+        self._seconds = self._began = 0.0
+        self._closing = 0
+        self._changing = threading.RLock()
+
+    def begin(self) -> float:
+        """Take note of a close, and return the seconds that were spent before it."""
+        with self._changing:
+            now = time.monotonic()
+            if not self._closing:
+                self._began = now
+            self._closing += 1
+            return self._seconds + now - self._began
+
+    def end(self) -> None:
+        """Take note that it is over."""
+        with self._changing:
+            self._closing -= 1
+            if not self._closing:
+                self._seconds += time.monotonic() - self._began
+
+
 class _Process:
     """Hold what is true of the whole process."""
 
@@ -63,8 +88,7 @@ class _Process:
         self.asked_at_start: Set[str] = set()
         """The modules that will tell when a child of theirs gets to its work."""
         self.exiting = False
-        self.closing_together = False
-        self.seconds_spent = 0.0
+        self.spent_at_exit = _Spent()
         self.watching = threading.RLock()
 
 
@@ -235,6 +259,7 @@ def _close_at_exit(ref: weakref.ref[Watched]) -> None:
     handler = ref()
     if handler is not None:
         _process.exiting = True
+        hurry_all()
         handler.close()
 
 
@@ -255,42 +280,17 @@ def _call_if_alive(ref: weakref.ref[Any], function: Callable[[Any], object], /) 
 
 
 @contextlib.contextmanager
-def closing_together(timeout: Optional[float]) -> Iterator[None]:
-    """Have all closes in the ``with`` share one budget, as they do at exit."""
-    if _process.exiting or _process.closing_together:
-        yield
-        return
-    _process.closing_together, _process.seconds_spent = True, 0.0
-    try:
-        hurry_all(timeout)
-        yield
-    finally:
-        _process.closing_together = False
-        if not _process.exiting:
-            _process.seconds_spent = 0.0
-
-
-class closing:  # noqa: N801 - reads as a statement
-    """Yield the monotonic deadline of a close, one for all that close together.
+def closing(seconds: float) -> Iterator[float]:
+    """Yield the monotonic deadline of a close, one for all of those at exit.
 
     Once the interpreter goes down there is none: nothing that needs an import works.
     """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._began = 0.0
-
-    def __enter__(self) -> float:
-        self._began = time.monotonic()
-        shares = _process.exiting or _process.closing_together
-        spent = _process.seconds_spent if shares else 0.0
-        if sys.is_finalizing():
-            return self._began
-        return self._began + max(0.0, self._seconds - spent)
-
-    def __exit__(self, *exc_info: object) -> None:
-        if _process.exiting or _process.closing_together:
-            _process.seconds_spent += time.monotonic() - self._began
+    spent = _process.spent_at_exit if _process.exiting else _Spent()
+    left = max(0.0, seconds - spent.begin())
+    try:
+        yield time.monotonic() + (0.0 if sys.is_finalizing() else left)
+    finally:
+        spent.end()
         _sigterm.disarm_if_unused()
 
 
@@ -326,8 +326,8 @@ def _after_fork_in_child() -> None:
     forks += 1
     _process.watching = threading.RLock()
     _process.finalizing_pid = None
-    _process.exiting = _process.closing_together = False
-    _process.seconds_spent = 0.0
+    _process.exiting = False
+    _process.spent_at_exit = _Spent()
     _diagnostics.reset()
     _diagnostics.forget_work()
     thread = threading.main_thread()

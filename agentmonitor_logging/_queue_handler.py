@@ -384,8 +384,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         if not targets:
             self.close()
             return FlushResult(0, 0, 0)
-        seconds = targets[0]._config.shutdown_timeout if timeout is None else timeout
-        with _process.closing(seconds) as deadline:
+        with _process.closing(self.patience(timeout)) as deadline:
             self._close(deadline)
             for target in targets:
                 target._close(deadline)
@@ -393,16 +392,19 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     def close(self) -> None:
         """Hand over what is queued, and close the target if it is this one's own."""
-        targets = self.targets()
-        seconds = max(
-            (target._config.shutdown_timeout for target in targets),
-            default=_default("shutdown_timeout"),
-        )
-        with _process.closing(seconds) as deadline:
-            self._close(deadline)
-        if self._target is not None:
-            self._target.close()
+        with _process.closing(self.patience()) as deadline:
+            target = self._target
+            self._close(deadline if target is None else target.soonest(deadline))
+            if target is not None:
+                target.close_until(target.soonest(deadline))
         _process.forget(super().close)
+
+    def patience(self, timeout: Optional[float] = None) -> float:
+        """Return the seconds that a close with *timeout* may take."""
+        if timeout is not None:
+            return timeout
+        each = [target.patience() for target in self.targets()]
+        return max(each, default=_default("shutdown_timeout"))
 
     def hurry(self, timeout: Optional[float]) -> None:
         """Do nothing: a target has those hurry who feed it."""

@@ -158,7 +158,13 @@ class Sender:
     def put(self, *events: bytes) -> None:
         """Add *events*, which the ledger has accepted, without waiting for anything."""
         (self._stock if self._keeper is None else self._keeper).put(*events)
-        if self._worker is None or self._stopping:
+        # A close may give up after another thread has started all this again.
+        if self._worker is None or self._stopping or self._resigned:
+            self.start()
+
+    def get_ready(self) -> None:
+        """Have a worker for what comes soon; one that another is closing will do."""
+        if self._worker is None:
             self.start()
 
     def start(self) -> bool:
@@ -170,6 +176,7 @@ class Sender:
         _process.ask_for_levels()
         self._stopping = self._resigned = False
         self._deadline = NEVER
+        self._hurried_until = 0.0
         lock = self._stock.lock  # a child that is forked in the midst has another
         if not lock.acquire(blocking=False):
             return self._worker is not None
@@ -188,11 +195,23 @@ class Sender:
 
         Waits until the monotonic *deadline* for another thread that does so.
         """
-        if self._keeper is not None:
-            patience = max(0.0, deadline - self._clock())
+        patience = max(0.0, deadline - self._clock())
+        if self._keeper is not None and self._is_free(patience):
             if patience:
                 self._keeper.look_anew()
-            self._keeper.work(patience)
+            self._keeper.work(max(0.0, deadline - self._clock()))
+
+    def _is_free(self, patience: float) -> bool:
+        """Tell whether the stock can be used, within *patience* seconds or a few more.
+
+        Not where this thread has interrupted, in a signal handler, the very code that
+        holds its lock, and that waits for us to return.
+        """
+        lock = self._stock.lock
+        if lock.acquire(timeout=max(_LEAST_TIMEOUT, patience)):
+            lock.release()
+            return True
+        return False
 
     def checkpoint(self) -> Passed:
         """Return a test whether all that is here now has met its end."""
@@ -275,14 +294,11 @@ class Sender:
 
         Where the worker does not get it done within *patience* seconds (it may wait
         for a lock that our caller holds), or none can run, this thread does its work.
-        Returns False where nothing can be done: we may have interrupted, in a signal
-        handler, the very code that holds the lock, and it waits for us to return.
+        Returns False where nothing can be done, see `_is_free`.
         """
-        lock = self._stock.lock
-        if not lock.acquire(timeout=max(_LEAST_TIMEOUT, deadline - self._clock())):
+        if not self._is_free(deadline - self._clock()):
             return False
         worker = self._worker
-        lock.release()
         if self._resigned:
             # What was given up is not waited for a second time, but what is under way
             # may still arrive.
@@ -443,7 +459,7 @@ class Sender:
                 self.adopt()
                 step = self._next()
                 if isinstance(step, Batch):
-                    self._send(step)
+                    self._send(step, deadline)
                 elif not self._is_wanted(patient=patient):
                     return
                 else:
@@ -498,13 +514,14 @@ class Sender:
             return 0
         return max(0, unsettled - len(self._stock.delivery))
 
-    def _send(self, batch: Batch) -> None:
+    def _send(self, batch: Batch, until: float = NEVER) -> None:
+        """Send *batch*, at most until the monotonic time *until* or our deadline."""
         self._call_help()
         self._ledger.request(again=batch.tries > 0)
         batch.tries += 1
         transport = self._checked_out()
         began = self._clock()
-        until = self._deadline
+        until = min(until, self._deadline)
         if began < self._hurried_until:
             until = min(until, self._hurried_until)
         left = max(_LEAST_TIMEOUT, until - began)

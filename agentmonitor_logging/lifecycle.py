@@ -67,10 +67,15 @@ def shutdown(timeout: Optional[float] = None) -> FlushResult:
     None means each one's option `shutdown_timeout`. What is logged afterwards starts
     a handler again.
     """
-    with _process.closing_together(timeout):
-        for handler in reversed(_process.live()):
-            if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
-                handler.shutdown(timeout)
+    began = time.monotonic()
+    if not _process.is_exiting():
+        _process.hurry_all(timeout)
+    for handler in reversed(_process.live()):
+        if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
+            seconds = handler.patience() if timeout is None else timeout
+            # At exit all closes share one budget anyhow.
+            gone = 0.0 if _process.is_exiting() else time.monotonic() - began
+            handler.shutdown(max(0.0, seconds - gone))
     return standing_of_all(_shipping_handlers())
 
 

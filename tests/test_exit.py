@@ -462,6 +462,26 @@ for name in "{names}".split():
     assert ["event of well"] == well.messages()
 
 
+def test_a_queue_of_processes_takes_no_time_from_another(
+    interpreter: Interpreter, serve: Callable[..., ScriptedServer]
+) -> None:
+    """A handler that is closed before all others has them deliver beside it."""
+    well, ill = serve(), serve(rule=ILLS["hangs"])
+    script = f"""
+import agentmonitor_logging, multiprocessing
+well = {{"api_url": "{well.url}", "flush_interval": 600}}
+ill = {{"api_url": "{ill.url}", "queue": multiprocessing.Queue()}}
+for name, options in (("well", well), ("ill", ill)):
+    agentmonitor_logging.configure(
+        logger="agent." + name, api_key="k" * 40, agent_id="bot",
+        shutdown_timeout=1.5, **options
+    )
+    logging.getLogger("agent." + name).info("event of " + name)
+"""
+    assert_clean(run_form(interpreter, script, "single", well.url))
+    assert ["event of well"] == well.messages()
+
+
 @pytest.mark.parametrize("form", ["single", "pair", "alone"])
 def test_what_a_close_gave_up_is_not_waited_for_again(
     interpreter: Interpreter, serve: Callable[..., ScriptedServer], form: str

@@ -342,3 +342,19 @@ def test_an_interrupted_drain_leaves_nothing_in_hand(server) -> None:
     assert passed()
     ours.filters.clear()
     queue_handler.close()
+
+
+def test_what_gives_up_in_the_midst_of_taking_does_not_wait(server) -> None:
+    """Nor would it where it has interrupted, at exit, the very take."""
+    handler = AgentMonitorQueueHandler(api_key=KEY, agent_id="bot", api_url=server.url)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    handler.listener._thread = object()  # nobody drains
+    try:
+        log.info("one")
+        with handler._records._taking:
+            assert 0 == handler.listener.give_up()
+        assert 1 == handler.listener.give_up()
+    finally:
+        handler.listener._thread = None
+        log.removeHandler(handler)

@@ -667,3 +667,19 @@ def test_no_traceback_is_printed_for_a_dead_server(
     while handler.stats().pending and time.monotonic() < deadline:
         time.sleep(0.01)
     assert {"shutdown": 500} == handler.stats().lost
+
+
+def test_a_close_that_gives_up_ends_only_what_was_there(serve, attach) -> None:
+    """What is logged after it is delivered, though others had begun again meanwhile."""
+    server = serve()
+    handler = attach(server.url)
+    sender = handler.targets()[0]._sender
+    say(1)
+    assert handler.flush(DEADLINE)
+    sender.finish(0.0, 0.0)
+    sender.start()
+    sender.give_up("when another thread closed it", in_flight=False)
+    log.info("afterwards")
+    server.wait_stored(2)
+
+    assert ["event 0", "afterwards"] == server.messages()

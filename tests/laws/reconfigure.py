@@ -131,6 +131,33 @@ def a_busy_worker_that_needs_the_lock_does_not_hold_up_dict_config(
     wait_until_idle()
 
 
+@for_each_kind
+def dict_config_takes_one_shutdown_timeout_though_others_go_on_logging(
+    server: Any, form: str
+) -> None:
+    """Handler and target are one close, and a request in it is cut short with it."""
+    server.script[:] = [lambda exchange: exchange.hang()] * 20
+    configure(server, form, shutdown_timeout=1.5, timeout=20.0)
+    is_over = threading.Event()
+
+    def go_on() -> None:
+        while not is_over.wait(0.002):
+            log.info("event")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    server.wait_requests(1)
+    began = time.monotonic()
+    try:
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+        assert time.monotonic() - began < 2.75
+    finally:
+        is_over.set()
+        thread.join()
+    agentmonitor_logging.shutdown(0.0)
+    log.handlers.clear()
+
+
 @laws.law_for_each(["single", "alone"])
 def an_on_error_that_needs_the_lock_does_not_hold_up_dict_config(
     server: Any, form: str
