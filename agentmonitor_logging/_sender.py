@@ -174,9 +174,13 @@ class Sender:
         one, and looks at what came in meanwhile before it leaves.
         """
         _process.ask_for_levels()
+        was_ending = self._stopping or self._resigned or self._deadline != NEVER
         self._stopping = self._resigned = False
         self._deadline = NEVER
         self._hurried_until = 0.0
+        if was_ending:
+            # A worker that found nothing left to do sleeps until it is rung for.
+            self._signal.put(None)
         lock = self._stock.lock  # a child that is forked in the midst has another
         if not lock.acquire(blocking=False):
             return self._worker is not None

@@ -683,3 +683,22 @@ def test_a_close_that_gives_up_ends_only_what_was_there(serve, attach) -> None:
     server.wait_stored(2)
 
     assert ["event 0", "afterwards"] == server.messages()
+
+
+def test_a_worker_that_had_given_up_goes_on_when_it_is_wanted(serve, attach) -> None:
+    """Though it went to sleep with events before it, of which nobody rings again."""
+    server = serve()
+    handler = attach(server.url, batch_size=1)
+    sender = handler.targets()[0]._sender
+    say(1)
+    assert handler.flush(DEADLINE)
+    sender.give_up("when another thread closed it", in_flight=False)
+    handler.targets()[0]._ledger.accept()
+    sender._stock.put(server.requests[0].body[11:-2])
+    deadline = time.monotonic() + DEADLINE
+    while not sender._signal.empty() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sender.start()
+
+    server.wait_requests(2)
+    assert handler.flush(DEADLINE)
