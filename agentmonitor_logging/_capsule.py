@@ -55,7 +55,7 @@ def counted_by(capsule: Capsule) -> Tuple[int, ...]:
 
 def by_name(given: Given, names: Tuple[str, ...]) -> Dict[str, Any]:
     """Return the input of a call by name."""
-    return dict(zip(names, given)) if type(given) is tuple else given  # type: ignore[return-value]
+    return dict(zip(names, given)) if isinstance(given, tuple) else given
 
 
 def attributes(stamp: Stamp, args: Any) -> Dict[str, Any]:

@@ -149,11 +149,10 @@ class Copier:
     Where it *packs*, chat histories come out packed: for who unpacks the copy.
     """
 
-    __slots__ = ("chars", "foreign", "has_packed", "left", "packs", "path")
+    __slots__ = ("chars", "foreign", "left", "packs", "path")
 
     def __init__(self, *, packs: bool = False) -> None:
         self.packs = packs
-        self.has_packed = False
         self.left = MAX_NODES
         self.chars = _MAX_CUT
         self.path: Set[int] = set()
@@ -248,7 +247,6 @@ class Copier:
             packed = pack(copy, self.left - length, MAX_TEXT)
             if packed is not None:
                 self.left -= number_of_values(packed) + length
-                self.has_packed = True
                 return packed
         if _LITTLE < len(copy) == length and _DICTS.issuperset(map(type, copy)):
             # A chat history: no bytecode of ours per message.

@@ -86,9 +86,9 @@ def parts_of(packed: Packed) -> Tuple[Packed, Packed, Packed]:
 
     There are no sizes where all messages have the same keys, which then are one's.
     """
-    keys = number_of_values(packed)
-    sizes = keys + packed[-_COUNTS]
-    return packed[:keys], packed[keys:sizes], packed[sizes:-_COUNTS]
+    end = number_of_values(packed)
+    last = end + packed[-_COUNTS]
+    return packed[:end], packed[end:last], packed[last:-_COUNTS]
 
 
 def unpacked(tree: Any) -> Any:

@@ -39,18 +39,18 @@ def copied_for_us(
     tuples of texts and numbers, and what is packed, are nothing that the garbage
     collector looks at while they are queued.
     """
-    is_tuple = type(given) is tuple
-    values: Any = given if is_tuple else given.values()  # type: ignore[union-attr]
+    values = given if isinstance(given, tuple) else given.values()
     if are_plain(values):
         return given
     packed = _with_packed_histories(values)
     if packed is not None:
-        return tuple(packed) if is_tuple else dict(zip(given, packed))
-    fields: Any = dict(zip(names, values)) if is_tuple else given
-    copy: Any = Copier(packs=True).field(fields)
-    if type(copy) is not dict:  # one of them cannot be copied beside the others
-        copy = {name: snapshot(value) for name, value in fields.items()}
-    return copy  # type: ignore[no-any-return]
+        return tuple(packed) if values is given else dict(zip(given, packed))
+    fields = dict(zip(names, given)) if isinstance(given, tuple) else given
+    copy = Copier(packs=True).field(fields)
+    if isinstance(copy, dict):
+        return copy
+    # One of them cannot be copied beside the others.
+    return {name: snapshot(value) for name, value in fields.items()}
 
 
 def _with_packed_histories(values: Iterable[Any]) -> Optional[List[Any]]:
