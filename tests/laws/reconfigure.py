@@ -137,7 +137,7 @@ def dict_config_takes_one_shutdown_timeout_though_others_go_on_logging(
 ) -> None:
     """Handler and target are one close, and a request in it is cut short with it."""
     server.script[:] = [lambda exchange: exchange.hang()] * 20
-    configure(server, form, shutdown_timeout=1.5, timeout=20.0)
+    configure(server, form, shutdown_timeout=1.5, timeout=6.0)
     is_over = threading.Event()
 
     def go_on() -> None:
