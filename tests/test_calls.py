@@ -95,6 +95,11 @@ def by_place(question: Any, history: Any = (), result: Any = None) -> Any:
     return result
 
 
+@log_agent_call(logger=log)
+def log_in(user: str, password: str) -> bytearray:
+    return bytearray(b"abc")
+
+
 class Found(NamedTuple):
     """What a search returns."""
 
@@ -163,6 +168,7 @@ DOINGS: Dict[str, Callable[[], Any]] = {
     "all by place": lambda: by_place("why", HISTORY, ("a", [1])),
     "some by name": lambda: by_place("why", result=(1, 2)),
     "a secret by place": lambda: by_place("password=kitten-42-purple"),
+    "a secret name by place": lambda: log_in("bob", "kitten-42-purple"),
     "rows by place": lambda: by_place({"a": 1}, [{"b": [2]}], {"c": {"d": 3}}),
     "four dicts by place": lambda: silent([{"a": "b"}] * 4),
     "a set by place": lambda: by_place({1}, Card("x"), frozenset((1,))),
@@ -203,6 +209,19 @@ def test_events_are_the_same_whoever_else_hears(
 
     assert alone
     assert alone == told(server, handler)
+
+
+def test_a_parameter_with_the_name_of_a_secret_hides_what_it_is_given(
+    server: ScriptedServer, handler: AgentMonitorQueueHandler
+) -> None:
+    """By place as by name."""
+    assert audience_of(log).feed(logging.INFO) is handler
+    for _ in range(2):
+        log_in("bob", "kitten-42-purple")
+
+    assert handler.flush(DEADLINE)
+    for event in server.stored:
+        assert {"user": "bob", "password": "[REDACTED]"} == event["input_data"]
 
 
 def test_nobody_makes_a_record_that_nobody_sees(
