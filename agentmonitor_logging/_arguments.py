@@ -40,7 +40,9 @@ class Arguments:
         self._omitted = self._rest = self._keywords = None  # type: Optional[str]
         code = code_of(target)
         if code is not None:
-            self._read(code, is_bound=not inspect.isfunction(target))
+            # One of lru_cache is no function, and not bound either.
+            is_bound = inspect.ismethod(target) or not inspect.isroutine(target)
+            self._read(code, is_bound=is_bound)
         if self._names is not None and self._preset is None:
             self._first = 0 if self._omitted is None else 1
             self._last = len(self._names)

@@ -398,6 +398,7 @@ class AgentMonitorHandler(logging.Handler):
         with _process.closing(self.patience()) as deadline:
             self._close(deadline)
         _process.forget(super().close)
+        self._closed_at, self._closed_until = time.monotonic(), deadline
 
     def close_until(self, deadline: float) -> None:
         """Close as part of the close of who feeds us alone."""
@@ -433,6 +434,7 @@ class AgentMonitorHandler(logging.Handler):
 
     def reset_after_fork(self) -> None:
         """Start afresh in a child process."""
+        self._closed_at = float("-inf")
         self._ledger.reset_after_fork()
         self._converting &= {threading.get_ident()}
         self._sender.reset_after_fork()
@@ -480,9 +482,8 @@ class AgentMonitorHandler(logging.Handler):
         for feeder in tuple(self._feeders):
             feeder.drain(deadline)
         # Only now: what the listeners still had is not late.
-        self._closed, self._closed_until = True, deadline
+        self._closed = True
         self._end(deadline)
-        self._closed_at = time.monotonic()
 
     def _end(self, deadline: float) -> None:
         patience = (

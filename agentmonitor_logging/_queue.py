@@ -278,5 +278,5 @@ class ForeignQueue:
         """Return how many records wait, as far as the queue can tell."""
         try:
             return int(self.inner.qsize())
-        except NotImplementedError:  # multiprocessing.Queue on macOS
+        except Exception:  # that of macOS cannot, nor one whose manager has ended
             return 0

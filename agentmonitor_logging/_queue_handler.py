@@ -340,7 +340,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         _process.expect_end_of_child()
         _process.ask_for_levels()
         if _process.is_exiting() and self._closed:
-            with _process.closing(_default("shutdown_timeout")) as deadline:
+            with _process.closing(self.patience()) as deadline:
                 self._listener.drain(deadline)
             for target in self.targets():
                 target.deliver_late()
@@ -385,6 +385,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             self.close()
             return FlushResult(0, 0, 0)
         with _process.closing(self.patience(timeout)) as deadline:
+            for target in targets:  # a server that hangs takes no time from another
+                target.hurry(max(0.0, deadline - time.monotonic()))
             self._close(deadline)
             for target in targets:
                 target._close(deadline)
@@ -394,9 +396,10 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         """Hand over what is queued, and close the target if it is this one's own."""
         with _process.closing(self.patience()) as deadline:
             target = self._target
-            self._close(deadline if target is None else target.soonest(deadline))
+            until = deadline if target is None else target.soonest(deadline)
+            self._close(until)
             if target is not None:
-                target.close_until(target.soonest(deadline))
+                target.close_until(until)
         _process.forget(super().close)
 
     def patience(self, timeout: Optional[float] = None) -> float:

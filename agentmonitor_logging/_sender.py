@@ -350,13 +350,16 @@ class Sender:
         """
         if self._keeper is not None:
             self._keeper.keep_all(_DISK_PATIENCE)
+        # First: who puts in what is not given up here finds it, and begins again.
+        had_resigned, self._resigned = self._resigned, True
         with self._stock.opened() as effects:
             delivery = self._stock.delivery
             effects.append(delivery.give_up("shutdown", in_flight=in_flight))
             kept = delivery.spooled
             trouble = delivery.trouble
-        self._resigned = True
-        self._signal.put(None)
+        if not had_resigned:
+            # Else it may be the worker, which waits for the end of a hung request.
+            self._signal.put(None)
         lost = queued + sum(count for _, count in effects[-1].lost)
         if in_flight:
             # What a listener is just converting ends with the process, too.

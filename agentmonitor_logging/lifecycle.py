@@ -68,8 +68,7 @@ def shutdown(timeout: Optional[float] = None) -> FlushResult:
     a handler again.
     """
     began = time.monotonic()
-    if not _process.is_exiting():
-        _process.hurry_all(timeout)
+    _process.hurry_all(timeout)
     for handler in reversed(_process.live()):
         if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
             seconds = handler.patience() if timeout is None else timeout

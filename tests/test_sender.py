@@ -12,6 +12,7 @@ from typing import Any, Callable, List
 import pytest
 
 from agentmonitor_logging import (
+    AgentMonitorHandler,
     AgentMonitorQueueHandler,
     APIError,
     AuthenticationError,
@@ -19,7 +20,7 @@ from agentmonitor_logging import (
 )
 from certificates import SELF_SIGNED, forgive_torn_handshakes
 from conftest import KEY
-from servers import DEADLINE, Reply, ScriptedServer, Slow, closed_port
+from servers import DEADLINE, Raw, Reply, ScriptedServer, Slow, closed_port
 
 log = logging.getLogger("agent")
 
@@ -702,3 +703,51 @@ def test_a_worker_that_had_given_up_goes_on_when_it_is_wanted(serve, attach) -> 
 
     server.wait_requests(2)
     assert handler.flush(DEADLINE)
+
+
+def test_a_worker_that_has_given_up_does_not_ring_for_itself(serve, attach) -> None:
+    """It would give up again and again until the hung request of another is over."""
+    server = serve(Raw(then="hang"))
+    handler = attach(server.url, flush_interval=0.1)
+    sender = handler.targets()[0]._sender
+    say(1)
+    server.wait_requests(1)
+    sender._stopping = True
+    sender._deadline = time.monotonic() - 1
+    sender._sleep(0.1)
+    assert not sender._signal.empty()
+    for _ in range(3):
+        sender._sleep(0.1)
+
+    assert sender._signal.empty()
+
+
+def test_a_close_does_not_take_the_time_of_a_shutdown_before_it(server, attach) -> None:
+    """What comes between is delivered, however little time that one had."""
+    handler = attach(server.url, flush_interval=600)
+    say(1)
+    assert handler.flush(DEADLINE)
+    handler.shutdown(0.0)
+    log.info("bye")
+    handler.close()
+
+    assert "bye" in server.messages()
+
+
+def test_a_shutdown_of_several_targets_is_side_by_side(serve, attach) -> None:
+    """One whose server hangs takes no time from the next."""
+    hung, well = serve(rule=lambda request: Raw(then="hang")), serve()
+    targets = [
+        AgentMonitorHandler(
+            **{"api_key": KEY, "agent_id": "bot", "api_url": url},
+            flush_interval=600,
+        )
+        for url in (hung.url, well.url)
+    ]
+    handler = AgentMonitorQueueHandler(handlers=targets)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.info("event")
+    handler.shutdown(1.0)
+
+    assert ["event"] == well.messages()

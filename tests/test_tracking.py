@@ -1169,3 +1169,25 @@ def test_told_exception_leaves_nothing_alive(records: Records) -> None:
 
     assert "error" not in event._fields
     assert event._entries == []
+
+
+def test_what_a_cache_hides_is_called_by_its_own_names(records: Records) -> None:
+    """A cached function is no bound one: its first parameter is its own."""
+
+    class Desk:
+        @log_agent_call
+        @functools.lru_cache(maxsize=None)
+        def find(self, question: str) -> str:
+            return question
+
+    @log_agent_call
+    @functools.lru_cache(maxsize=None)
+    def log_in(password: str, user: str = "bob") -> str:
+        return user
+
+    log_in("hunter2")
+    Desk().find("why")
+
+    assert [{"password": "hunter2"}, {"question": "why"}] == [
+        record.input_data for record in records
+    ]
