@@ -352,6 +352,8 @@ class Sender:
             self._keeper.keep_all(_DISK_PATIENCE)
         # First: who puts in what is not given up here finds it, and begins again.
         had_resigned, self._resigned = self._resigned, True
+        # Another may have begun again meanwhile: what comes back has to end, too.
+        self._stopping, self._deadline = True, min(self._deadline, self._clock())
         with self._stock.opened() as effects:
             delivery = self._stock.delivery
             effects.append(delivery.give_up("shutdown", in_flight=in_flight))

@@ -751,3 +751,19 @@ def test_a_shutdown_of_several_targets_is_side_by_side(serve, attach) -> None:
     handler.shutdown(1.0)
 
     assert ["event"] == well.messages()
+
+
+def test_what_comes_back_to_one_that_has_given_up_is_lost(serve, attach) -> None:
+    """And its worker ends, though others had begun again when it gave up."""
+    server = serve(Slow(0.5, Reply(503)))
+    handler = attach(server.url)
+    sender = handler.targets()[0]._sender
+    say(1)
+    server.wait_requests(1)
+    worker = sender._worker
+    sender.start()
+    sender.give_up("when another thread closed it", in_flight=False)
+
+    worker.join(DEADLINE)
+    assert not worker.is_alive()
+    assert {"shutdown": 1} == handler.stats().lost
