@@ -58,8 +58,8 @@ class Calls:
     """
 
     __slots__ = (
-        *("_arguments", "_event_type", "_has_input", "_metadata", "_producer"),
-        *("_told", "audience", "has_output", "level"),
+        *("_arguments", "_has_input", "_producer", "_told", "audience"),
+        *("has_output", "level"),
     )
 
     def __init__(
@@ -83,12 +83,10 @@ class Calls:
         self.audience = self._producer.audience
         self.level = level
         self._arguments = Arguments(target)
-        self._event_type = event_type
         self._has_input = capture_input
         self.has_output = capture_output
-        self._metadata = {"function_name": name, "module": module, **metadata}
-        names = self._arguments.names
-        self._told: Told = (name, event_type, self._metadata, names)
+        described = {"function_name": name, "module": module, **metadata}
+        self._told: Told = (name, event_type, described, self._arguments.names)
 
     def begin(self, args: Args, kwargs: Kwargs) -> Optional[Call]:
         """Return the watcher of a call that somebody would hear of, if all is well."""
@@ -167,10 +165,10 @@ class Calls:
     ) -> None:
         """Log the event of a call that is over; *error* is what it raised."""
         fields = step.fields()
-        fields["event_type"] = self._event_type
+        _, fields["event_type"], of_all, _ = self._told
         fields["input_data"] = input_data
         fields["output_data"] = output
-        fields["metadata"] = described = Snapshot(self._metadata)
+        fields["metadata"] = described = Snapshot(of_all)
         if metadata is not None:
             described.update(metadata)
         if error is None:

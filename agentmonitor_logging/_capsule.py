@@ -40,6 +40,9 @@ Capsule = Tuple[Any, ...]
 """A `Stamp`, `StepFacts`, `Told`, `Given`, the output as a copy of what was returned,
 and whose ledgers count it, as in `ACCEPTED_BY`."""
 
+STAMP, STEP, REST = slice(0, 7), slice(7, 13), slice(13, None)
+"""Where in a capsule they are; the rest is the last four of them."""
+
 
 def level_of(capsule: Capsule) -> int:
     """Return the level at which the call was logged."""
@@ -81,9 +84,9 @@ def opened(capsule: Capsule) -> Dict[str, Any]:
 
     What is packed inside of its dicts and lists is unpacked in them.
     """
-    stamp: Any = capsule[:7]
-    began, latency, trace_id, span_id, parent_id, context = capsule[7:13]
-    (name, event_type, metadata, names), given, output, accepted_by = capsule[13:]
+    stamp: Any = capsule[STAMP]
+    began, latency, trace_id, span_id, parent_id, context = capsule[STEP]
+    (name, event_type, metadata, names), given, output, accepted_by = capsule[REST]
     return {
         **attributes(stamp, (name, latency)),
         "timestamp": began,

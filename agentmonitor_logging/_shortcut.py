@@ -26,7 +26,7 @@ from typing import (
     Tuple,
 )
 
-from ._capsule import Capsule, by_name
+from ._capsule import REST, STAMP, STEP, Capsule, by_name
 from ._packing import is_packed, parts_of
 from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent
 from ._shapes import Shape, are_good, shape_of
@@ -163,9 +163,9 @@ def _event_of_call(
     of_handler: Optional[Mapping[str, Any]],
     max_chars: int,
 ) -> PlainEvent:
-    (common, _), level, *_ = capsule[:7]
-    began, latency, trace_id, span_id, parent_id, context = capsule[7:13]
-    (called, event_type, metadata, names), given, output, _ = capsule[13:]
+    (common, _), level, *_ = capsule[STAMP]
+    began, latency, trace_id, span_id, parent_id, context = capsule[STEP]
+    (called, event_type, metadata, names), given, output, _ = capsule[REST]
     if common["levelno"] >= logging.ERROR:
         raise _UnusualError
     message = common["msg"] % (called, latency)

@@ -71,10 +71,9 @@ def shutdown(timeout: Optional[float] = None) -> FlushResult:
     _process.hurry_all(timeout)
     for handler in reversed(_process.live()):
         if isinstance(handler, (AgentMonitorHandler, AgentMonitorQueueHandler)):
-            seconds = handler.patience() if timeout is None else timeout
             # At exit all closes share one budget anyhow.
             gone = 0.0 if _process.is_exiting() else time.monotonic() - began
-            handler.shutdown(max(0.0, seconds - gone))
+            handler.shutdown(max(0.0, handler.patience(timeout) - gone))
     return standing_of_all(_shipping_handlers())
 
 
