@@ -16,9 +16,17 @@ from servers import Exchange, Reply, Request, ScriptedServer
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no os.fork")
 
 SETUP = """
-import logging, multiprocessing, os, sys, threading, time, warnings
+import contextlib, logging, multiprocessing, os, sys, threading, time, warnings
 from forms import CONFIGURED
 import agentmonitor_logging
+
+if sys.version_info < (3, 9, 6):
+    # There the end of the first thread loads a library, after its join has returned: a
+    # child forked right then hangs or crashes in the loader, with or without us
+    # (bpo-44434). What is loaded already is not loaded then.
+    import ctypes
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1")
 
 # From 3.12 on it is said of every fork in a process with threads; here it is meant.
 warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)
