@@ -347,11 +347,13 @@ def test_a_fork_leaves_the_parents_events_to_the_parent(serve, attach, spool) ->
 
 def test_what_a_close_left_is_still_the_handlers(serve, attach, spool) -> None:
     """A handler that is used again after a close takes up what it left, uncounted."""
-    server = serve(503)
+    statuses = [503]
+    server = serve(rule=lambda request: statuses[-1])
     handler = attach(server.url, spool=spool, retry_attempts=0)
     log.info("first")
     handler.shutdown(0.2)
     assert (1, 1) == (stats().pending, stats().spooled)
+    statuses.append(200)
     log.info("second")
 
     assert flush(DEADLINE)

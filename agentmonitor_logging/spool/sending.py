@@ -82,7 +82,7 @@ class Sending:
             flush_interval=0.1,
             timeout=min(self._timeout, _REQUEST),
             shutdown_timeout=1.0,
-            on_error=self._news.put,
+            on_error=self._heard,
             **options,
         )
 
@@ -141,26 +141,33 @@ class Sending:
             error = self._news.get(timeout=_LOOK_UP)
         except queue.Empty:
             return
-        if error is None:
-            return
-        if not _is_about_events(error):
+        if error is not None and not _is_about_events(error):
             self._stop = str(error)
-            return
-        self._refusal = str(error)
-        stats = self._handler.stats()
-        if not stats.delivered and sum(stats.lost.values()) >= _TELLING:
-            self._stop = f"nothing was taken: {error}"
+
+    def _heard(self, error: AgentMonitorError) -> None:
+        """Take in what a thread that sends says of itself, before it sends more."""
+        if _is_about_events(error):
+            self._refusal = str(error)
+            stats = self._handler.stats()
+            if not stats.delivered and sum(stats.lost.values()) >= _TELLING:
+                self._stop = f"nothing was taken: {error}"
+                self._give_up()
+        self._news.put(error)
 
     def _end(self) -> bool:
         """Begin no more requests; tell whether those under way have ended in time."""
         # Not shutdown(0): a request that began right then would get no time to end.
-        self._handler.give_up("as that was to end")
+        self._give_up()
         self._handler._sender.stop_when_empty()
         deadline = time.monotonic() + ENDING
         ours = [t for t in threading.enumerate() if t.name.startswith(OUR_THREADS)]
         for thread in ours:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in ours)
+
+    def _give_up(self) -> None:
+        """Have no request begin any more."""
+        self._handler.give_up("as that was to end")
 
     def _outcome(self, before: Contents, *, ended: bool) -> Outcome:
         stats = self._handler.stats()
