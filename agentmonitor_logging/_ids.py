@@ -3,15 +3,17 @@
 The randomness is the operating system's, fetched for many ids at a time because a
 system call costs as much as a good part of a log record; a hook of the fork, and not
 a look at the process id, sees to it that a child draws its own. Python's own
-generator would do as the application's `random.seed` says, and so repeat ids.
+generator would do as the application's `random.seed` says, and so repeat ids. Each id
+is cut out when it is drawn: whoever found the pool empty would wait for all of them.
 """
 
 from __future__ import annotations
 
 import os
-from typing import List
+from typing import List, Tuple
 
-_IDS_AT_ONCE = 256
+_IDS_AT_ONCE = 128
+"""So many that few calls in a hundred fetch any, and so few that these hardly wait."""
 
 forks = 0
 """How many forks lie between this process and the one in which they were watched."""
@@ -22,12 +24,16 @@ class _Pool:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._ids: List[str] = []
+        digits = 2 * size
+        self._cuts = [slice(n * digits, (n + 1) * digits) for n in range(_IDS_AT_ONCE)]
+        # Together, and the list never another's: what is cut where has to fit.
+        self._drawn: Tuple[str, List[slice]] = ("", [])
 
     def draw(self) -> str:
         """Return an id that no other call returns, in any process."""
+        digits, cuts = self._drawn
         try:
-            return self._ids.pop()
+            return digits[cuts.pop()]
         except IndexError:
             # Two threads may both refill, and one may be robbed of all it refilled.
             self._refill()
@@ -35,18 +41,16 @@ class _Pool:
 
     def _refill(self) -> None:
         watch_forks()
-        seen, digits = -1, 2 * self._size
+        seen = -1
         while seen != forks:
             # A signal handler may have forked since: what the parent will use, goes.
             self.clear()
             seen = forks
-            drawn = os.urandom(self._size * _IDS_AT_ONCE).hex()
-            self._ids.extend(
-                drawn[i : i + digits] for i in range(0, len(drawn), digits)
-            )
+            digits = os.urandom(self._size * _IDS_AT_ONCE).hex()
+            self._drawn = digits, self._cuts.copy()
 
     def clear(self) -> None:
-        self._ids.clear()
+        self._drawn[1].clear()
 
 
 _short = _Pool(8)
