@@ -161,3 +161,14 @@ def test_a_queue_of_the_application_works_alike() -> None:
     assert "a" == records.get()
     with pytest.raises(queue.Empty):
         records.get_nowait()
+
+
+@pytest.mark.parametrize("trouble", [NotImplementedError, EOFError, ConnectionError])
+def test_a_queue_that_cannot_tell_counts_as_empty(trouble: type) -> None:
+    """That of macOS cannot, nor one whose manager's process has ended."""
+
+    class Mute(queue.Queue):  # type: ignore[type-arg]
+        def qsize(self) -> int:
+            raise trouble
+
+    assert 0 == ForeignQueue(Mute()).qsize()
