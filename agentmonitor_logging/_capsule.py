@@ -23,7 +23,8 @@ Origin = Tuple[Dict[str, Any], float]
 """What all records of one place have in common: attributes, and when logging began."""
 
 Stamp = Tuple[Origin, str, float, Any, Any, Any, Any]
-"""Its origin, the level's name, the time, thread, its name, process, further names."""
+"""Its origin, the level's name, the time, thread, its name, process, and further names,
+each after its attribute."""
 
 StepFacts = Tuple[float, int, str, str, Optional[str], Any]
 """When it began, milliseconds, trace, span and parent span, and what was bound."""
@@ -75,7 +76,7 @@ def attributes(stamp: Stamp, args: Any) -> Dict[str, Any]:
         "threadName": thread_name,
         "process": process,
     }
-    fields.update(names)
+    fields.update(zip(names[::2], names[1::2]))
     return fields
 
 

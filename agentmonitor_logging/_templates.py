@@ -19,6 +19,7 @@ from ._capsule import Origin, Stamp, attributes
 
 _MAKE_RECORD = logging.Logger.makeRecord
 _HAS_TASK_NAMES = hasattr(logging, "logAsyncioTasks")  # since 3.12
+_NO_TASK = ("taskName", None)
 _new: Any = object.__new__
 
 
@@ -110,26 +111,34 @@ class RecordTemplate:
         return _Known(logger, _ids.forks, (made, started), process, "taskName" in made)
 
 
-def _names(*, has_task_name: bool) -> Tuple[Tuple[str, Optional[str]], ...]:
+def _names(*, has_task_name: bool) -> Tuple[Optional[str], ...]:
     """Return what others may have named meanwhile: the process, the task.
 
-    Their modules may be half imported, and there may be no loop here, or no task.
+    Each after the attribute that it is. Their modules may be half imported, and there
+    may be no loop here, or no task.
     """
-    names: Dict[str, Optional[str]] = {}
-    multiprocessing = sys.modules.get("multiprocessing")
-    if not logging.logMultiprocessing:
-        names["processName"] = None
-    elif multiprocessing is not None:
+    process = _process_name()
+    if not has_task_name:
+        return process
+    task = None
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and logging.logAsyncioTasks:  # type: ignore[attr-defined]
         try:
-            names["processName"] = multiprocessing.current_process().name
+            task = asyncio.current_task().get_name()
         except Exception:
-            names["processName"] = "MainProcess"
-    if has_task_name:
-        names["taskName"] = None
-        asyncio = sys.modules.get("asyncio")
-        if asyncio is not None and logging.logAsyncioTasks:  # type: ignore[attr-defined]
-            try:
-                names["taskName"] = asyncio.current_task().get_name()
-            except Exception:
-                names["taskName"] = None
-    return tuple(names.items())
+            task = None
+    if task is None and not process:
+        return _NO_TASK  # one for all of them, as most programs have none
+    return (*process, "taskName", task)
+
+
+def _process_name() -> Tuple[Optional[str], ...]:
+    if not logging.logMultiprocessing:
+        return ("processName", None)
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None:
+        return ()
+    try:
+        return ("processName", multiprocessing.current_process().name)
+    except Exception:
+        return ("processName", "MainProcess")

@@ -59,6 +59,15 @@ def test_it_is_like_one_of_logging(template: RecordTemplate) -> None:
         assert_alike(template.record(log, ("f", 3)))
 
 
+def test_what_is_queued_of_a_record_is_flat(template: RecordTemplate) -> None:
+    """But for what all share, a stamp has one tuple, of texts: the collector counts."""
+    _, *own = template.stamped(log) or ()
+
+    assert {str, float, int, tuple} >= set(map(type, own))
+    (names,) = [part for part in own if type(part) is tuple]
+    assert {str, type(None)} >= set(map(type, names))
+
+
 def test_it_knows_its_thread(template: RecordTemplate) -> None:
     """Each record names the thread that made it, also one that was renamed."""
     seen = []
