@@ -24,20 +24,20 @@ class _Pool:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        digits = 2 * size
-        self._cuts = [slice(n * digits, (n + 1) * digits) for n in range(_IDS_AT_ONCE)]
+        self._width = 2 * size
         # Together, and the list never another's: what is cut where has to fit.
-        self._drawn: Tuple[str, List[slice]] = ("", [])
+        self._drawn: Tuple[str, List[int]] = ("", [])
 
     def draw(self) -> str:
         """Return an id that no other call returns, in any process."""
-        digits, cuts = self._drawn
+        digits, starts = self._drawn
         try:
-            return digits[cuts.pop()]
+            start = starts.pop()
         except IndexError:
             # Two threads may both refill, and one may be robbed of all it refilled.
             self._refill()
             return os.urandom(self._size).hex()
+        return digits[start : start + self._width]
 
     def _refill(self) -> None:
         watch_forks()
@@ -47,7 +47,7 @@ class _Pool:
             self.clear()
             seen = forks
             digits = os.urandom(self._size * _IDS_AT_ONCE).hex()
-            self._drawn = digits, self._cuts.copy()
+            self._drawn = digits, list(range(0, len(digits), self._width))
 
     def clear(self) -> None:
         self._drawn[1].clear()
