@@ -5,6 +5,7 @@ It alone decides what is sent when, and what is tried again; here is only waited
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -67,7 +68,7 @@ class Sending:
     ) -> None:
         self._path = path.absolute()
         self._timeout = float("inf") if timeout is None else timeout
-        self._news: queue.SimpleQueue[Optional[AgentMonitorError]] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._said: List[str] = []
         self._stop = ""
         self._refusal = ""
@@ -126,7 +127,8 @@ class Sending:
                 self._stop = f"{self._timeout:g} s were not enough"
             elif now > moved_at + STALL:
                 self._stop = f"nothing arrived for {STALL:g} s"
-            self._take_in_news()
+            with contextlib.suppress(queue.Empty):
+                self._news.get(timeout=_LOOK_UP)
 
     def _adopts_more(self) -> bool:
         """Adopt more, and tell whether there was, or may be, any."""
@@ -136,23 +138,20 @@ class Sending:
         slow = time.monotonic() - began >= _ROUND
         return slow or self._handler.stats().accepted > before
 
-    def _take_in_news(self) -> None:
-        try:
-            error = self._news.get(timeout=_LOOK_UP)
-        except queue.Empty:
-            return
-        if error is not None and not _is_about_events(error):
-            self._stop = str(error)
-
     def _heard(self, error: AgentMonitorError) -> None:
-        """Take in what a thread that sends says of itself, before it sends more."""
-        if _is_about_events(error):
+        """Take in what a thread that sends says of itself, before it sends more.
+
+        A reason to stop that came before stays the reason.
+        """
+        if not _is_about_events(error):
+            self._stop = self._stop or str(error)
+        else:
             self._refusal = str(error)
             stats = self._handler.stats()
             if not stats.delivered and sum(stats.lost.values()) >= _TELLING:
-                self._stop = f"nothing was taken: {error}"
+                self._stop = self._stop or f"nothing was taken: {error}"
                 self._give_up()
-        self._news.put(error)
+        self._news.put(None)
 
     def _end(self) -> bool:
         """Begin no more requests; tell whether those under way have ended in time."""
