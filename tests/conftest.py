@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 import weakref
@@ -21,6 +22,10 @@ KEY = "test-key-0123456789-abcdefghijklmnopqrstuvwxyz"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So begins what a shell runs in the background, and all that it runs in turn:
+        # a program under test would not hear the Ctrl-C that a test sends it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "swallows: errors of our own are part of what is tested"
     )
