@@ -95,7 +95,7 @@ def _encoder(text: Callable[[str], str]) -> Optional[Callable[[Any], str]]:
 
 
 _literal = _Literals().__getitem__
-_encode_text: Callable[[str], str] = _ENCODER.encode_basestring
+encode_text: Callable[[str], str] = _ENCODER.encode_basestring
 _WORDS = {None: "null", True: "true", False: "false"}
 _encode_plain = _encoder(_ENCODER.encode_basestring) or _DOCUMENTED.encode
 _encode_known = _encoder(_literal)
@@ -115,8 +115,8 @@ def _plain_json(event: PlainEvent) -> str:
     pieces = form.pieces.copy()
     pieces[1::2] = form.in_order(
         (
-            *map(_encode_text, event.texts[: form.texts]),
-            *map(_encode_text, form.ids_of(values)),
+            *map(encode_text, event.texts[: form.texts]),
+            *map(encode_text, form.ids_of(values)),
             *map(repr, form.numbers_of(values)),
             *map(_WORDS.__getitem__, form.words_of(values)),
             *map(encode_tree, form.containers_of(values)),

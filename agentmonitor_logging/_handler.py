@@ -15,6 +15,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Iterable,
+    List,
     Optional,
     Protocol,
     Sequence,
@@ -24,13 +25,12 @@ from typing import (
 )
 
 from . import _audience, _diagnostics, _naming, _process
-from ._capsule import counted_by, level_of
+from ._capsule import counted_by
 from ._config import Config
 from ._echo import ACCEPTED_BY, is_echo
-from ._ids import long_id
 from ._passage import Passage, Passed, side_by_side
 from ._pickling import dress_of, options_of, rebuilt
-from ._snapshot import EVENT_ID, name
+from ._snapshot import EVENT_ID
 from ._stats import SAMPLED, FlushResult, Ledger, Stats
 
 if TYPE_CHECKING:
@@ -91,10 +91,11 @@ class AgentMonitorHandler(logging.Handler):
     def _assemble(self, config: Config) -> None:
         # Here, so that importing the package imports neither requests nor json, and
         # a disabled handler nothing at all.
+        from ._columns import bodies_of
         from ._encoding import fast_dumps
         from ._loss import encoded_loss_event
         from ._sender import Sender
-        from ._shortcut import call_event, plain_event, words_as_usual
+        from ._shortcut import Options, plain_event_of, words_as_usual
         from ._transport import Transport
         from .events import converted, encode, makes_plain_events
         from .redaction import Redactor
@@ -102,8 +103,14 @@ class AgentMonitorHandler(logging.Handler):
 
         fast_dumps()
         self._converted = converted
-        self._plain_event = plain_event
-        self._call_event = call_event
+        self._options = Options(
+            *(config.agent_id, config.metadata, config.max_event_bytes),
+            ledger=id(self._ledger),
+            forks=0,
+            least=logging.NOTSET,
+        )
+        self._bodies_of = bodies_of
+        self._plain_event_of = plain_event_of
         self._words_as_usual = words_as_usual
         self._makes_plain_events = makes_plain_events
         self._encode = encode
@@ -186,49 +193,53 @@ class AgentMonitorHandler(logging.Handler):
             and self._words_as_usual()
         )
 
-    def plain_event_of(self, queued: Any, respects_level: bool) -> Optional[PlainEvent]:
-        """Return the event of what a queue handler of ours put into its queue.
+    def take_run(self, queued: Sequence[Any], respects_level: bool) -> int:
+        """Ship what a queue handler of ours put into its queue; return how many.
 
-        None if it is one that `take` is for.
+        It ends before the first one that `take` is for. Runs on a thread of ours.
         """
-        config, is_call = self._config, type(queued) is tuple
-        options = config.agent_id, config.metadata, config.max_event_bytes
-        try:
-            accepted_by = counted_by(queued) if is_call else queued[ACCEPTED_BY]
-            if accepted_by[0] != _process.forks or id(self._ledger) not in accepted_by:
-                return None
-            level = level_of(queued) if is_call else queued["levelno"]
-            if respects_level and level < self.level:
-                return None
-            if is_call:
-                return self._call_event(queued, long_id(), *options)
-            name(queued, queued.get(EVENT_ID) or long_id())
-        except Exception:  # something is missing, or is not what it should be
-            return None
-        return self._plain_event(queued, *options)
+        least = self.level if respects_level else logging.NOTSET
+        options = self._options._replace(forks=_process.forks, least=least)
+        bodies: Sequence[Optional[bytes]] = (None,) * len(queued)
+        if self._sampler.keeps_all:
+            bodies = self._bodies_of(queued, options, self._redactor)
+        made: List[Union[bytes, PlainEvent]] = []
+        for one, body in zip(queued, bodies):
+            event = body or self._plain_event_of(one, options)
+            if event is None:
+                break
+            made.append(event)
+        self._take_made(made)
+        return len(made)
 
-    def take_plain(self, events: Sequence[PlainEvent]) -> None:
-        """Ship *events*, which are accepted, on a thread of ours."""
+    def _take_made(self, made: Sequence[Union[bytes, PlainEvent]]) -> None:
+        """Ship events, or their JSON where nothing is left to do."""
         forks, limit = _process.forks, self._config.max_event_bytes
         try:
-            kept = events
+            kept = made
             if not self._sampler.keeps_all:
-                kept = [event for event in events if self._is_kept(event)]
-            redacted = self._redactor.redact_all(kept)
-            bodies = [self._encode(event, limit) for event in redacted]
+                kept = [event for event in made if self._is_kept(event)]
+            events = [event for event in kept if not isinstance(event, bytes)]
+            redacted = iter(self._redactor.redact_all(events))
+            bodies = [
+                event
+                if isinstance(event, bytes)
+                else self._encode(next(redacted), limit)
+                for event in kept
+            ]
         except BaseException as error:  # the thread must live on
             if forks != _process.forks:
                 return  # see _convert
-            if len(events) == 1:
+            if len(made) == 1:
                 self._lose(True, "conversion_error", error)
             else:
-                for event in events:
-                    self.take_plain((event,))
+                for event in made:
+                    self._take_made((event,))
             return
         if forks != _process.forks:
             return  # see _convert
-        if len(kept) < len(events):
-            self._ledger.lose(SAMPLED, len(events) - len(kept))
+        if len(kept) < len(made):
+            self._ledger.lose(SAMPLED, len(made) - len(kept))
         if bodies:
             self._sender.put(*bodies)
 
@@ -330,7 +341,9 @@ class AgentMonitorHandler(logging.Handler):
             return None
         return self._encode(self._redactor.redact(event), config.max_event_bytes)
 
-    def _is_kept(self, event: AnyEvent) -> bool:
+    def _is_kept(self, event: Union[AnyEvent, bytes]) -> bool:
+        if isinstance(event, bytes):
+            return True
         return self._sampler.keeps(
             event if isinstance(event, dict) else event.as_event()
         )

@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import Any, Optional
 
 from . import _diagnostics, _naming, _process
 from ._capsule import opened
@@ -20,19 +20,10 @@ from ._passage import Passed
 from ._queue import SLICE_SECONDS, ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, named
 
-if TYPE_CHECKING:
-    from ._plain import PlainEvent
-
 RUN = 100
 """How many events the listener makes at most before it hands them over, as many as go
 into a request: few enough that they are a small part of what is lost should the process
 be killed."""
-_LOOK_UP = 25
-"""After how many it looks whether to let others run first."""
-_STILL_TO_DO = SLICE_SECONDS * 2 / 3
-"""What to redact and to encode events takes in a slice, of which making them is a third
-or more."""
-
 _OURS = (dict, tuple)
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
@@ -63,6 +54,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         self._hung: Optional[threading.Thread] = None
         self._stopping = False
         self._unreadable = 0
+        self._run = 1
 
     @property
     def running(self) -> bool:
@@ -253,33 +245,31 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         """Hand over *record*, and those after it, at little more than the cost of one.
 
         Only where an `AgentMonitorHandler`, no subclass, is all there is to feed. The
-        first record about which anything is unusual ends the run.
+        first record about which anything is unusual ends the run, and those after it
+        go back: what it takes, and what it does, nobody knows.
         """
-        target, forks = self._only_target(), _process.forks
-        events: List[PlainEvent] = []
-        try:
-            while target is not None and type(record) in _OURS:
-                event = target.plain_event_of(record, self.respect_handler_level)
-                if event is None:
-                    break
-                events.append(event)
-                record = self._next_of_run(events)
-        finally:
-            # A child that was forked in the midst leaves them to its parent.
-            if target is not None and events and forks == _process.forks:
-                target.take_plain(events)
-        self._handle_safely(record)
+        target = self._only_target()
+        if target is None or not self._is_ours(record):
+            self._handle_safely(record)
+            return
+        began = time.thread_time()
+        records: Any = self._records
+        run = [record, *records.take(self._run - 1)]
+        count = target.take_run(run, self.respect_handler_level)
+        self._run = self._next_run(count, len(run), time.thread_time() - began)
+        if count < len(run):
+            records.put_back(run[count + 1 :])
+            self._handle_safely(run[count])
 
-    def _next_of_run(self, events: List[PlainEvent]) -> Any:
-        count = len(events)
-        if not count % _LOOK_UP and (
-            count == RUN or self._records.is_pause_due(within=_STILL_TO_DO)
-        ):
-            return None
-        try:
-            return self._records.get_nowait()
-        except queue.Empty:
-            return None
+    def _next_run(self, done: int, taken: int, seconds: float) -> int:
+        """Return how many to take, after *done* of *taken* in *seconds* of work."""
+        if done < taken:
+            return max(1, done)
+        if seconds > SLICE_SECONDS:
+            return max(1, taken // 2)
+        if seconds > SLICE_SECONDS / 2:
+            return self._run
+        return min(RUN, max(self._run, 2 * taken))
 
     def _is_ours(self, queued: Any) -> bool:
         """Tell whether *queued* is what a queue handler of ours puts in for a record.

@@ -68,8 +68,8 @@ class Form:
     """
 
     __slots__ = (
-        *("containers_of", "ids_of", "in_order", "keys", "names", "numbers_of"),
-        *("pieces", "scanned", "texts", "texts_of", "words_of"),
+        *("containers_of", "ids", "ids_of", "in_order", "keys", "names"),
+        *("numbers_of", "pieces", "scanned", "texts", "texts_of", "words_of"),
     )
 
     def __init__(self, kinds: Mapping[str, int]) -> None:
@@ -81,6 +81,7 @@ class Form:
         ]
         self.scanned = of_kind[TEXT] + of_kind[CONTAINER]
         """The places of what a secret may be in."""
+        self.ids = of_kind[ID]
         pickers = [picker(places) for places in of_kind]
         self.texts_of, self.ids_of, self.numbers_of, *others = pickers
         self.words_of, self.containers_of = others

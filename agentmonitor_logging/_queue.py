@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from threading import get_ident
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Deque, Dict, List, Optional, Sequence
 
 from ._passage import Passed
 
@@ -109,6 +109,13 @@ class RecordQueue:
             # Not self's, as in `entered`.
             taking.release()
 
+    def put_back(self, records: Sequence[Any]) -> None:
+        """Have *records*, the last ones that were taken, be the next again."""
+        taking = self._taking
+        with taking:
+            self._records.extendleft(reversed(records))
+            self._taken -= len(records)
+
     def can_take(self) -> bool:
         """Tell whether this thread is not, below a signal handler, just taking one."""
         taking = self._taking
@@ -130,11 +137,11 @@ class RecordQueue:
             self._resumed = time.perf_counter()
         return self.get_nowait()
 
-    def is_pause_due(self, within: float = 0.0) -> bool:
-        """Tell whether a `get` *within* so many seconds lets others run first."""
+    def is_pause_due(self) -> bool:
+        """Tell whether the next `get` lets others run first."""
         if len(self._records) >= self._backlog:
             return False
-        return time.perf_counter() - self._resumed > SLICE_SECONDS - within
+        return time.perf_counter() - self._resumed > SLICE_SECONDS
 
     def hurry(self) -> None:
         """Wake the listener now: for a flush, for the end, for a full house."""
@@ -246,10 +253,6 @@ class ForeignQueue:
     def can_take(self) -> bool:
         """Tell nothing: nobody knows how it is made."""
         return True
-
-    def is_pause_due(self, within: float = 0.0) -> bool:
-        """Tell nothing: who takes from it waits for others anyhow."""
-        return False
 
     def hurry(self) -> None:
         """Do nothing: the listener looks up by itself."""

@@ -81,8 +81,8 @@ class Shape:
     """
 
     __slots__ = (
-        *("form", "has_fields", "has_status", "is_described", "replaceable"),
-        *("trace_ids", "values_of"),
+        *("form", "has_fields", "has_status", "is_described", "judged"),
+        *("replaceable", "sources", "trace_ids", "values_of"),
     )
 
     def __init__(self, types: Types, given: Tuple[str, ...]) -> None:
@@ -109,7 +109,13 @@ class Shape:
         )
         sources = {**dict(zip(BASE, _OF_BASE)), **{name: name for name in named}}
         keys = self.form.keys
-        self.values_of = picker(tuple(sources.get(name, name) for name in keys))
+        self.sources = tuple(sources.get(name, name) for name in keys)
+        """The attributes that the values in the metadata come from."""
+        self.judged = tuple(
+            name for name in _FITTING if name in types and name not in self.sources
+        )
+        """The attributes of which the type matters, besides those."""
+        self.values_of = picker(self.sources)
 
     def is_unusual(self, fields: Mapping[str, Any]) -> bool:
         """Tell at a glance whether the record tells of an error."""

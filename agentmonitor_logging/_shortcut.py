@@ -21,16 +21,19 @@ from typing import (
     Iterable,
     List,
     Mapping,
+    NamedTuple,
     Optional,
     Sequence,
     Tuple,
 )
 
-from ._capsule import REST, STAMP, STEP, Capsule, by_name
+from ._capsule import REST, STAMP, STEP, Capsule, by_name, counted_by, level_of
+from ._echo import ACCEPTED_BY
+from ._ids import long_id
 from ._packing import is_packed, parts_of
 from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent
 from ._shapes import Shape, are_good, shape_of
-from ._snapshot import MAX_DEPTH, Snapshot
+from ._snapshot import EVENT_ID, MAX_DEPTH, Snapshot, give_name
 from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, is_id, utc
 
 MAX_CHARS = 65_536
@@ -56,8 +59,8 @@ _NOT_OTHERS = RESERVED.union(TRACE_IDS)
 _IDS_OF_CALL = {"trace_id": ID, "span_id": ID}
 _BARE = Form(BASE_KINDS)
 _BASE = len(BASE_KINDS)
-_OUTERMOST = Form({**BASE_KINDS, **_IDS_OF_CALL})
-_INNER = Form({**BASE_KINDS, **_IDS_OF_CALL, "parent_span_id": ID})
+OUTERMOST = Form({**BASE_KINDS, **_IDS_OF_CALL})
+INNER = Form({**BASE_KINDS, **_IDS_OF_CALL, "parent_span_id": ID})
 """The forms of a decorated call's event."""
 
 _GET_MESSAGE = logging.LogRecord.getMessage
@@ -66,6 +69,25 @@ _IS_AS_WRITTEN = (
     == logging.getLevelName.__code__.co_filename
 )
 """Whether nobody had patched it before we came."""
+
+
+class Options(NamedTuple):
+    """What a handler says of its events, and which of all are its own.
+
+    Those that the ledger with the id *ledger* counts, after as many *forks*, from the
+    level *least* on.
+    """
+
+    agent_id: str
+    metadata: Optional[Mapping[str, Any]]
+    max_bytes: int
+    ledger: int
+    forks: int
+    least: int
+
+    def accepts(self, accepted_by: Tuple[int, ...]) -> bool:
+        """Tell whether the handler has accepted it, and in this process."""
+        return accepted_by[0] == self.forks and self.ledger in accepted_by
 
 
 def words_as_usual(kind: type = logging.LogRecord) -> bool:
@@ -108,7 +130,30 @@ def call_event(
         return None
 
 
-class _UnusualError(Exception):
+def plain_event_of(queued: Any, options: Options) -> Optional[PlainEvent]:
+    """Return the event of what a queue handler of ours queued, if it is a plain one.
+
+    And if it is one for the handler whose *options* they are.
+    """
+    kind = type(queued)
+    try:
+        if kind is tuple:
+            accepted_by, level = counted_by(queued), level_of(queued)
+        elif kind is dict:
+            accepted_by, level = queued[ACCEPTED_BY], queued["levelno"]
+        else:
+            return None
+        if level < options.least or not options.accepts(accepted_by):
+            return None
+        if kind is tuple:
+            return call_event(queued, long_id(), *options[:3])
+        give_name(queued, queued.get(EVENT_ID) or long_id())
+    except Exception:  # something is missing, or is not what it should be
+        return None
+    return plain_event(queued, *options[:3])
+
+
+class UnusualError(Exception):
     """Say that a record is for the careful way."""
 
 
@@ -125,9 +170,9 @@ def _event(
     added = None
     if of_handler or shape.is_described:
         context = fields.get("_agent_context")
-        agent_id = _agent_id(context, agent_id)
-        others = _others(of_handler, context, fields.get("metadata"))
-        added = _added(values, shape.replaceable, others)
+        agent_id = agent_of(context, agent_id)
+        others = others_of(of_handler, context, fields.get("metadata"))
+        added = added_to(values, shape.replaceable, others)
         if added and not form.names.isdisjoint(added):
             # What the record says wins, but stands where the other would.
             added.update(zip(form.keys[_BASE:], values[_BASE:]))
@@ -135,21 +180,21 @@ def _event(
     event_type, latency = "log", None
     if shape.has_fields:
         event_type = fields.get("event_type", "log").strip() or "log"
-        latency = _latency(fields.get("latency_ms"))
+        latency = latency_of(fields.get("latency_ms"))
     began = fields.get("timestamp")
     if began is None:
         began = fields["created"] - (latency or 0) / 1000
     texts = [agent_id, event_type, *form.texts_of(values)]
     event = PlainEvent(form, texts, values, _moment(began))
     numbers = form.numbers_of(values)
-    if numbers and not _are_plain_numbers(numbers):
-        raise _UnusualError
+    if numbers and not are_plain_numbers(numbers):
+        raise UnusualError
     for name, length in shape.trace_ids:
         if not is_id(fields[name], length):
-            raise _UnusualError
+            raise UnusualError
     event.added = added
     if shape.has_fields:
-        event.latency_ms, event.cost_usd = latency, _cost(fields.get("cost_usd"))
+        event.latency_ms, event.cost_usd = latency, cost_of(fields.get("cost_usd"))
         event.input_data = _payload(fields.get("input_data"))
         event.output_data = _payload(fields.get("output_data"))
     _look_through(event, max_chars)
@@ -167,23 +212,23 @@ def _event_of_call(
     began, latency, trace_id, span_id, parent_id, context = capsule[STEP]
     (called, event_type, metadata, names), given, output, _ = capsule[REST]
     if common["levelno"] >= logging.ERROR:
-        raise _UnusualError
+        raise UnusualError
     message = common["msg"] % (called, latency)
     values = [event_id, common["name"], level, message]
     # The ids are ours, or OpenTelemetry's.
     values += common["funcName"], common["module"], trace_id, span_id
-    form = _OUTERMOST
+    form = OUTERMOST
     if parent_id is not None:
-        form = _INNER
+        form = INNER
         values.append(parent_id)
-    added = _added(values, REPLACEABLE, _others(of_handler, context, metadata))
-    agent_id = _agent_id(context, agent_id)
+    added = added_to(values, REPLACEABLE, others_of(of_handler, context, metadata))
+    agent_id = agent_of(context, agent_id)
     texts = [agent_id, event_type.strip() or "log", *form.texts_of(values)]
     if not _TEXTS.issuperset(map(type, texts)):
-        raise _UnusualError
+        raise UnusualError
     event = PlainEvent(form, texts, values, _moment(began))
     event.added = added
-    event.latency_ms = _latency(latency)
+    event.latency_ms = latency_of(latency)
     event.input_data, event.output_data = by_name(given, names), _payload(output)
     _look_through(event, max_chars)
     return event
@@ -192,32 +237,35 @@ def _event_of_call(
 def _moment(seconds: float) -> str:
     moment = utc(seconds)
     if moment is None:
-        raise _UnusualError
+        raise UnusualError
     return moment
 
 
-def _latency(given: Optional[float]) -> Optional[int]:
+def latency_of(given: Optional[float]) -> Optional[int]:
+    """Return milliseconds as the wire has them."""
     if given is None:
         return None
     if not 0 <= given < MAX_LATENCY:  # a clock of the application's own, perhaps
-        raise _UnusualError
+        raise UnusualError
     return round(given)
 
 
-def _cost(given: Optional[float]) -> Optional[float]:
+def cost_of(given: Optional[float]) -> Optional[float]:
+    """Return dollars as the wire has them."""
     if given is None:
         return None
     if not -_LARGEST <= given < _LARGEST:
-        raise _UnusualError
+        raise UnusualError
     return float(given)
 
 
-def _agent_id(context: Optional[Mapping[str, Any]], agent_id: str) -> str:
+def agent_of(context: Optional[Mapping[str, Any]], agent_id: str) -> str:
+    """Return the agent that is bound, else *agent_id*, the handler's."""
     bound = context.get("agent_id") if context else None
     if bound is None:
         return agent_id
     if type(bound) is not str:
-        raise _UnusualError
+        raise UnusualError
     return bound.strip() or agent_id
 
 
@@ -235,11 +283,11 @@ def _payload(value: Any) -> Any:
 def _formatted(fields: Mapping[str, Any]) -> Any:
     args = fields["args"]
     if type(args) is not tuple or not _SCALARS.issuperset(map(type, args)):
-        raise _UnusualError
+        raise UnusualError
     return fields["msg"] % args
 
 
-def _others(
+def others_of(
     of_handler: Optional[Mapping[str, Any]],
     context: Optional[Mapping[str, Any]],
     of_record: Optional[Mapping[str, Any]],
@@ -248,7 +296,7 @@ def _others(
     others: List[Any] = []
     if of_handler:
         if not _SCALARS.issuperset(map(type, of_handler.values())):
-            raise _UnusualError
+            raise UnusualError
         others.append(of_handler)
     if context:
         bound = context.get("metadata")
@@ -257,13 +305,13 @@ def _others(
         owners = {name: context.get(name) for name in OWNERS}
         others.append({k: owner for k, owner in owners.items() if owner is not None})
         if not _TEXTS.issuperset(map(type, others[-1].values())):
-            raise _UnusualError
+            raise UnusualError
     if of_record:
         others.append(of_record)
     return others
 
 
-def _added(
+def added_to(
     values: List[Any],
     replaceable: Sequence[Tuple[str, Optional[int]]],
     others: List[Mapping[str, Any]],
@@ -273,17 +321,17 @@ def _added(
     for source in others:
         # In this order: a key of the application's may do anything when looked up.
         if type(source) not in _DICTS or not _TEXTS.issuperset(map(type, source)):
-            raise _UnusualError
+            raise UnusualError
         added.update(source)
     for name, place in replaceable:
         if name in added:
             text = added.pop(name)
             if type(text) is not str:
-                raise _UnusualError
+                raise UnusualError
             if place is not None:
                 values[place] = text
     if not _NOT_OTHERS.isdisjoint(added):
-        raise _UnusualError
+        raise UnusualError
     return added or None
 
 
@@ -301,13 +349,13 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
         # In this order: a key of the application's may do anything when looked up,
         # and pass for any other.
         if not _TEXTS.issuperset(map(type, keys)):
-            raise _UnusualError
+            raise UnusualError
         event.names = names = frozenset(keys)
         if not are_good(names):
-            raise _UnusualError
+            raise UnusualError
     event.size = size = _sound_size(texts)
     if size > max_chars:
-        raise _UnusualError
+        raise UnusualError
 
 
 def _look_into(event: PlainEvent, nodes: List[Any], texts: List[str]) -> List[Any]:
@@ -339,7 +387,7 @@ def _look_into(event: PlainEvent, nodes: List[Any], texts: List[str]) -> List[An
             values += len(items)
         levels += 1
         if values > _MAX_VALUES or levels > _MAX_LEVELS:
-            raise _UnusualError
+            raise UnusualError
         nodes = deeper
     return found
 
@@ -355,7 +403,7 @@ def _containers_in(items: Iterable[Any], texts: List[str]) -> List[Any]:
             containers.append(item)
         elif kind not in _SINGLE and not _is_plain_number(item):
             if not is_packed(item):
-                raise _UnusualError
+                raise UnusualError
             containers.append(item)
     return containers
 
@@ -372,7 +420,7 @@ def _take_history(node: List[Any], texts: List[str], found: List[Any]) -> int:
     return len(values)
 
 
-def _are_plain_numbers(values: Sequence[float]) -> bool:
+def are_plain_numbers(values: Sequence[float]) -> bool:
     """Tell whether all are plain, at the cost of one as nearly all are moderate."""
     return sum(map(abs, values)) < _LARGEST or all(map(_is_plain_number, values))
 

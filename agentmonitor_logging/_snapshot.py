@@ -39,8 +39,8 @@ __all__ = [
     "Snapshot",
     "are_plain",
     "flat_copy",
+    "give_name",
     "make_private",
-    "name",
     "named",
     "snapshot",
     "snapshot_record",
@@ -101,11 +101,11 @@ def named(
     fields: Dict[str, Any], event_id: str, kind: type = logging.LogRecord
 ) -> logging.LogRecord:
     """Make a record of *fields*; *event_id* is its name unless it was given one."""
-    name(fields, event_id)
+    give_name(fields, event_id)
     return _record_of(kind, fields)
 
 
-def name(fields: Dict[str, Any], event_id: str) -> None:
+def give_name(fields: Dict[str, Any], event_id: str) -> None:
     """Name the record that *fields* are the attributes of, see `named`."""
     if "span_id" in fields and fields["span_id"] is None:
         # It is a step of its own in the trace.

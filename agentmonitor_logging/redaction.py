@@ -165,11 +165,44 @@ class Redactor:
         there may be one among their keys. Never raises.
         """
         try:
-            if self._have_harmless_names(events):
-                return self._texts_replaced(events)
+            # Many events have few forms, and mostly no names besides those of theirs.
+            sets: Set[AbstractSet[str]] = {event.form.names for event in events}
+            sets.update(event.names for event in events)
+            texts: Set[str] = set()
+            for event in events:
+                texts.update(event.texts)
+            instead = self.replacements(set(chain.from_iterable(sets)), texts)
+            if instead is not None:
+                return [
+                    event
+                    if instead.keys().isdisjoint(event.texts)
+                    else event.with_texts(instead)
+                    for event in events
+                ]
         except Exception:  # noqa: S110 - on which of them, `redact` finds out
             pass
         return [self._redacted_copy(event) for event in events]
+
+    def replacements(
+        self, names: AbstractSet[str], texts: AbstractSet[str]
+    ) -> Optional[Mapping[str, str]]:
+        """Return what stands for those of *texts* in which there is a secret.
+
+        None if one may be among the *names* that they have, or under one of them.
+        """
+        if not self.can_clear_many or self._hides_fields:
+            return None
+        for name in names - self._clean_keys:
+            if self._is_secret(name) or self._named_anew(name) != name:
+                return None
+            self._remember_key(name)
+        fresh = list(texts - self._clean_texts)
+        if not fresh:
+            return {}
+        if self._harmless(fresh):
+            self._remember(fresh)
+            return {}
+        return self._replacements(fresh)
 
     def _redacted_copy(self, event: PlainEvent) -> Dict[str, Any]:
         try:
@@ -178,39 +211,6 @@ class Redactor:
             copy = event.as_event()
         redacted: Dict[str, Any] = self.redact(copy)
         return redacted
-
-    def _have_harmless_names(self, events: Sequence[PlainEvent]) -> bool:
-        """Tell whether only texts of *events* may have to be replaced."""
-        if not self.can_clear_many or self._hides_fields:
-            return False
-        # Many events have few forms, and mostly no names besides those of their forms.
-        sets: Set[AbstractSet[str]] = {event.form.names for event in events}
-        sets.update(event.names for event in events)
-        for name in set(chain.from_iterable(sets)) - self._clean_keys:
-            if self._is_secret(name) or self._named_anew(name) != name:
-                return False
-            self._remember_key(name)
-        return True
-
-    def _texts_replaced(self, events: Sequence[PlainEvent]) -> Sequence[PlainEvent]:
-        texts: Set[str] = set()
-        for event in events:
-            texts.update(event.texts)
-        fresh = list(texts - self._clean_texts)
-        if not fresh:
-            return events
-        if self._harmless(fresh):
-            self._remember(fresh)
-            return events
-        instead = self._replacements(fresh)
-        if not instead:
-            return events
-        return [
-            event
-            if instead.keys().isdisjoint(event.texts)
-            else event.with_texts(instead)
-            for event in events
-        ]
 
     def _replacements(self, texts: Sequence[str]) -> Dict[str, str]:
         """Return what stands for those of *texts* in which there is a secret."""

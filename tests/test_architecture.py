@@ -30,6 +30,7 @@ _shapes _arguments
 _shortcut
 _capture _rendering
 _encoding
+_columns
 events redaction sampling
 _numbers
 _batch _pacing _answers _connections _queue _process _loss

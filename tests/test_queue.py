@@ -56,9 +56,25 @@ def test_who_takes_records_pauses_unless_they_come_too_fast() -> None:
     assert records.is_pause_due()
     for number in range(5):
         records.put_nowait(number)
-    assert not records.is_pause_due(within=3600)
+    assert not records.is_pause_due()
     records.get()
-    assert records.is_pause_due(within=3600)
+    assert records.is_pause_due()
+
+
+def test_what_is_put_back_comes_first() -> None:
+    """Who took too many gives them back, and they are in their order and count once."""
+    records = RecordQueue(10)
+    for number in range(5):
+        records.put_nowait(number)
+    passed = records.checkpoint()
+
+    assert [0, 1, 2] == records.take(3)
+    records.put_back([1, 2])
+    assert records.entered() == 5
+    assert [1, 2, 3, 4] == records.take(9)
+    assert not passed()
+    records.done()
+    assert passed()
 
 
 def test_an_empty_queue_says_so() -> None:
