@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
     Dict,
     Mapping,
+    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -85,8 +86,7 @@ class Secret:
         return (Secret, (self._value,))
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """Hold the checked options of one handler; times are seconds, sizes bytes."""
 
     api_key: Secret
@@ -113,7 +113,7 @@ class Config:
     max_in_flight: int = 4
     sample_rate: SampleRate = 1.0
     compression: Optional[str] = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = MappingProxyType({})
     shutdown_timeout: float = 3.0
     flush_on_sigterm: bool = False
 
@@ -146,12 +146,13 @@ class Config:
                     f"{required} is missing: pass the option {required}=... or set the "
                     f"environment variable {_ENVIRONMENT[required]}"
                 )
+        checked.setdefault("metadata", {})
         config = cls(**checked)
         _check_together(config)
         return config
 
 
-OPTION_NAMES = frozenset(option.name for option in fields(Config))
+OPTION_NAMES = frozenset(Config._fields)
 """Every option that a handler accepts."""
 
 

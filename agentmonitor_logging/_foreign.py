@@ -6,7 +6,6 @@ Their methods may do anything, so whatever is asked of them is asked here.
 from __future__ import annotations
 
 import threading
-from dataclasses import fields
 from typing import Any, List
 
 from ._raised import shortened, type_name
@@ -103,6 +102,8 @@ def _field_names(kind: Any) -> List[str]:
     What its author keeps out of the repr stays out of the event.
     """
     if hasattr(kind, "__dataclass_fields__"):
+        from dataclasses import fields  # whoever has made one has imported it
+
         return [field.name for field in fields(kind) if field.repr]
     if hasattr(kind, "__attrs_attrs__"):
         return [field.name for field in kind.__attrs_attrs__ if field.repr]

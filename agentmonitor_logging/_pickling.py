@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-from dataclasses import fields
 from typing import Any, Dict, Type
 
 from . import _diagnostics
@@ -14,7 +13,7 @@ from .exceptions import ConfigError
 
 def options_of(config: Config) -> Dict[str, Any]:
     """Return the options that make *config* again."""
-    return {item.name: getattr(config, item.name) for item in fields(config)}
+    return config._asdict()
 
 
 def dress_of(handler: logging.Handler) -> Dict[str, Any]:

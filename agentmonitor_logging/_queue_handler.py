@@ -8,7 +8,6 @@ import queue
 import sys
 import threading
 import time
-from dataclasses import fields
 from threading import get_ident
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
@@ -493,4 +492,4 @@ def _is_default_queue(candidate: Any) -> bool:
 
 
 def _default(option: str) -> Any:
-    return next(item.default for item in fields(Config) if item.name == option)
+    return Config._field_defaults[option]

@@ -7,7 +7,6 @@ importing python-json-logger.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Union
 
 from pythonjsonlogger.json import JsonFormatter
@@ -98,4 +97,4 @@ def _checked(**options: Any) -> Config:
             **options,
         }
     )
-    return config if agent_id else replace(config, agent_id="")
+    return config if agent_id else config._replace(agent_id="")
