@@ -56,7 +56,7 @@ from ._shortcut import (
 from ._snapshot import EVENT_ID, Snapshot, give_name
 from ._wire import STATUS, is_id, utc
 
-FEWEST = 6
+FEWEST = 8
 """How many events are alike at least: with fewer, more is found out than is saved."""
 
 Kinds = FrozenSet[Any]
@@ -69,6 +69,7 @@ _SCALARS = _TEXT | _NUMBERS | _WORD
 _TUPLE: Kinds = frozenset((tuple,))
 _ARGS = _TUPLE | _NONE
 _DICTS: Kinds = frozenset((dict, Snapshot))
+_FLAT = _SCALARS | _DICTS | _TUPLE
 _WORDS: Mapping[Any, str] = {None: "null", True: "true", False: "false"}
 _PAYLOADS = ("input_data", "output_data")
 _BASE = len(BASE)
@@ -114,7 +115,7 @@ def bodies_of(
         return bool(made)
 
     for places in _grouped(queued, range(len(queued)), _names_of):
-        if not take(places):
+        if _may_be_flat(queued[places[0]]) and not take(places):
             # Perhaps a few of them are of other kinds than the rest.
             for some in _grouped(queued, places, _kinds_of):
                 if len(some) < len(places):
@@ -148,6 +149,17 @@ def _kinds_of(one: Any) -> Any:
     _, given, output, _ = one[REST]
     values = given.values() if isinstance(given, dict) else given
     return (type(given), type(output), *map(type, values))
+
+
+def _may_be_flat(one: Any) -> bool:
+    """Tell at a glance whether it is worth it: there is no chat history, for one."""
+    try:
+        if type(one) is dict:
+            return _FLAT.issuperset(map(type, one.values()))
+        _, _, *values = _kinds_of(one)
+        return _SCALARS.issuperset(values)
+    except Exception:  # a class of the application's may do anything, too
+        return False
 
 
 def _bodies(
