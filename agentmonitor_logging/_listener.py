@@ -255,7 +255,12 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         began = time.thread_time()
         records: Any = self._records
         run = [record, *records.take(self._run - 1)]
-        count = target.take_run(run, self.respect_handler_level)
+        try:
+            count = target.take_run(run, self.respect_handler_level)
+        except BaseException as error:  # such as MemoryError
+            for taken in run:
+                self._lose(taken, error)
+            return
         self._run = self._next_run(count, len(run), time.thread_time() - began)
         if count < len(run):
             records.put_back(run[count + 1 :])

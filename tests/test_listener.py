@@ -16,6 +16,7 @@ from agentmonitor_logging import (
     agent_event,
 )
 from agentmonitor_logging._listener import RUN, AgentMonitorQueueListener
+from agentmonitor_logging._queue import SLICE_SECONDS, RecordQueue
 from conftest import KEY
 from servers import DEADLINE
 
@@ -358,3 +359,33 @@ def test_what_gives_up_in_the_midst_of_taking_does_not_wait(server) -> None:
     finally:
         handler.listener._thread = None
         log.removeHandler(handler)
+
+
+def test_how_many_are_taken_follows_from_the_last_ones() -> None:
+    """More while they are usual and quick, fewer when not, and never above a request."""
+    listener = AgentMonitorQueueListener(RecordQueue(10))
+    sizes = []
+    for _ in range(9):
+        listener._run = listener._next_run(listener._run, listener._run, 0.0)
+        sizes.append(listener._run)
+
+    assert [2, 4, 8, 16, 32, 64, 100, 100, 100] == sizes
+    assert 50 == listener._next_run(100, 100, 2 * SLICE_SECONDS)
+    assert 100 == listener._next_run(100, 100, 0.7 * SLICE_SECONDS)
+    assert 100 == listener._next_run(3, 3, 0.0)
+    assert 7 == listener._next_run(7, 100, 0.0)
+    assert 1 == listener._next_run(0, 100, 0.0)
+    assert 1 == listener._next_run(1, 1, 2 * SLICE_SECONDS)
+
+
+@pytest.mark.swallows
+def test_a_run_that_cannot_be_taken_is_counted(server, burst) -> None:
+    """Where memory has run out, what was taken out of the queue is lost by name."""
+    handler = burst(server.url)
+    (target,) = handler.targets()
+    target._sampler = None  # as good as anything that nobody expects to fail
+    for number in range(3):
+        log.info("call %d", number)
+
+    assert released(handler).flush(DEADLINE)
+    assert {"conversion_error": 3} == handler.stats().lost
