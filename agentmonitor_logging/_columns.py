@@ -5,14 +5,13 @@ for some of their values. What is the same in all is looked through and encoded 
 and the rest goes through each step as a whole column, at a third of what it costs one
 by one.
 
-Only what is plain and flat goes this way: texts, numbers and JSON's words, by name. In
-any doubt there is no body, and `_shortcut` or the careful way is taken. What comes out
-is what those would make; a test holds them against each other.
+Only what is plain, flat and short goes this way: texts, numbers and JSON's words, by
+name. In any doubt there is no body, and `_shortcut` or the careful way is taken. What
+comes out is what those would make; a test holds them against each other.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from itertools import chain, repeat
 from operator import mod
@@ -21,7 +20,6 @@ from typing import (
     Any,
     Callable,
     Dict,
-    FrozenSet,
     Iterable,
     List,
     Mapping,
@@ -30,54 +28,38 @@ from typing import (
     Protocol,
     Sequence,
     Set,
-    Tuple,
     Union,
 )
 
-from ._capsule import REST, STAMP, STEP, Capsule, likeness_of
-from ._echo import ACCEPTED_BY
-from ._encoding import encode_text
-from ._ids import long_id
-from ._plain import BASE, MESSAGE, REPLACEABLE, Form, as_key
-from ._shapes import Shape, are_good, shape_of
-from ._shortcut import (
-    INNER,
-    MAX_CHARS,
-    OUTERMOST,
-    Options,
-    UnusualError,
-    added_to,
-    agent_of,
-    are_plain_numbers,
-    cost_of,
-    latency_of,
-    others_of,
+from ._alike import (
+    FLAT,
+    NUMBERS,
+    SCALARS,
+    TEXT,
+    WORDS,
+    Alike,
+    Column,
+    Payload,
+    check,
+    of_calls,
+    of_records,
 )
-from ._snapshot import EVENT_ID, Snapshot, give_name
-from ._wire import STATUS, is_id, utc
+from ._capsule import REST, likeness_of
+from ._encoding import encode_text
+from ._plain import BASE, as_key
+from ._shapes import are_good
+from ._shortcut import Options, UnusualError, are_plain_numbers
+from ._wire import utc
 
 FEWEST = 8
 """How many events are alike at least: with fewer, more is found out than is saved."""
 
-Kinds = FrozenSet[Any]
+MAX_CHARS = 2_048
+"""Characters of an event that goes this way: with longer texts nothing is saved, and
+who joins and searches a hundred at once holds up the application."""
 
-_TEXT: Kinds = frozenset((str,))
-_NUMBERS: Kinds = frozenset((int, float))
-_WORD: Kinds = frozenset((bool, type(None)))
-_NONE: Kinds = frozenset((type(None),))
-_SCALARS = _TEXT | _NUMBERS | _WORD
-_TUPLE: Kinds = frozenset((tuple,))
-_ARGS = _TUPLE | _NONE
-_DICTS: Kinds = frozenset((dict, Snapshot))
-_FLAT = _SCALARS | _DICTS | _TUPLE
-_WORDS: Mapping[Any, str] = {None: "null", True: "true", False: "false"}
-_PAYLOADS = ("input_data", "output_data")
 _BASE = len(BASE)
-_NOTHING = (None,)
-
-_values_of: Any = dict.values
-
-Column = Sequence[Any]
+_JSON: Mapping[Any, str] = {None: "null", True: "true", False: "false"}
 
 
 class Texts(NamedTuple):
@@ -123,6 +105,10 @@ def bodies_of(
     return bodies
 
 
+# What is looked up may be of a class of the application's, and do anything then, even
+# end the thread: as that is one of ours, all but that record goes on.
+
+
 def _grouped(
     queued: Sequence[Any], places: Iterable[int], key_of: Callable[[Any], Any]
 ) -> List[List[int]]:
@@ -131,7 +117,7 @@ def _grouped(
     try:
         for place in places:
             groups[key_of(queued[place])].append(place)
-    except Exception:  # a key of the application's may do anything when looked up
+    except BaseException:  # see above
         return []
     return [alike for alike in groups.values() if len(alike) >= FEWEST]
 
@@ -155,10 +141,10 @@ def _may_be_flat(one: Any) -> bool:
     """Tell at a glance whether it is worth it: there is no chat history, for one."""
     try:
         if type(one) is dict:
-            return _FLAT.issuperset(map(type, one.values()))
+            return FLAT.issuperset(map(type, one.values()))
         _, _, *values = _kinds_of(one)
-        return _SCALARS.issuperset(values)
-    except Exception:  # a class of the application's may do anything, too
+        return SCALARS.issuperset(values)
+    except BaseException:  # see above
         return False
 
 
@@ -166,73 +152,65 @@ def _bodies(
     rows: Sequence[Any], options: Options, redactor: SupportsReplacements
 ) -> List[bytes]:
     """Return the JSON of events that are alike; nothing if any needs more care."""
+    limit = min(options.max_bytes, MAX_CHARS)
     try:
-        read = _read_calls if type(rows[0]) is tuple else _read_records
-        parts, names = _parts_of(read(rows, options))
-        instead: Optional[Mapping[str, str]] = None
-        if are_good(names):
-            texts = (part.column for part in parts if isinstance(part, Texts))
-            instead = redactor.replacements(names, set(chain.from_iterable(texts)))
+        read = of_calls if type(rows[0]) is tuple else of_records
+        alike = read(rows, options)
+        parts, names = _parts_of(alike), _names_in(alike)
+        texts = [part.column for part in parts if isinstance(part, Texts)]
+        # Here, as the careful way cuts a text before it looks for a secret in it.
+        if sum(max(map(len, column)) for column in texts) > limit:
+            return []
+        if not are_good(names):
+            return []
+        instead = redactor.replacements(names, set(chain.from_iterable(texts)))
         if instead is None:
             return []
         bodies = [line.encode() for line in _lines(parts, instead)]
-    except Exception:  # not what is expected here
+    except BaseException:  # not what is expected here; see above
         return []
-    fitting = max(map(len, bodies)) <= min(options.max_bytes, MAX_CHARS)
-    return bodies if fitting else []
+    return bodies if max(map(len, bodies)) <= options.max_bytes else []
 
 
-class _Alike(NamedTuple):
-    """Events of one form. What is the same in all of them is a column of one."""
-
-    form: Form
-    payloads: Sequence[_Named]
-    event_types: Column
-    began: Column
-    values: Sequence[Column]
-    """Those in the metadata that the form has keys for."""
-    latencies: Column
-    costs: Column
-    agent_id: str
-    added: Optional[Mapping[str, Any]]
-    """What else is in the metadata."""
+def _names_in(alike: Alike) -> Set[str]:
+    names = {*alike.form.names, *alike.added}
+    return names.union(*(payload.names for payload in alike.payloads if payload))
 
 
-class _Named(NamedTuple):
-    """Input or output, of flat values by name."""
-
-    names: Sequence[str]
-    parts: Sequence[Part]
-
-
-def _parts_of(alike: _Alike) -> Tuple[List[Part], Set[str]]:
-    """Return the JSON of events in parts, and all the names in it."""
-    form, added = alike.form, alike.added or {}
-    metadata: List[Sequence[Part]] = [
-        [_ids(column) if place in form.ids else _part(column)]
-        for place, column in enumerate(alike.values)
+def _parts_of(alike: Alike) -> List[Part]:
+    """Return the JSON of events in parts."""
+    form, values = alike.form, alike.values
+    check(TEXT, alike.agents, alike.event_types)
+    check(TEXT, *(values[place] for place in form.scanned))
+    metadata: List[Part] = [
+        _ids(column)
+        if place in form.ids
+        else _texts(column)
+        if place in form.scanned
+        else _part(column)
+        for place, column in enumerate(values)
     ]
     # What is further metadata brings its comma itself.
-    further = [(f",{as_key(name)}", _part((added[name],))) for name in added]
-    values: Sequence[Sequence[Part]] = (
-        (Texts((alike.agent_id,)),),
-        (_part(alike.event_types),),
+    added: List[Part] = []
+    for name, column in alike.added.items():
+        added += (f",{as_key(name)}", _part(column))
+    in_order: Sequence[Sequence[Part]] = (
+        (_texts(alike.agents),),
+        (_texts(alike.event_types),),
         _moments(alike.began),
-        *(payload.parts for payload in alike.payloads),
-        *metadata[:_BASE],
-        tuple(chain.from_iterable(further)),
-        *metadata[_BASE:],
-        (_number_or_null(alike.costs),),
-        (_number_or_null(alike.latencies),),
+        *map(_payload, alike.payloads),
+        *zip(metadata[:_BASE]),
+        added,
+        *zip(metadata[_BASE:]),
+        (_numbers(alike.costs),),
+        (_numbers(alike.latencies),),
     )
     *before, last = form.pieces[::2]
     parts: List[Part] = []
-    for piece, value in zip(before, values):
+    for piece, value in zip(before, in_order):
         parts.append(piece)
         parts += value
-    parts.append(last)
-    names = {*form.names, *added}
-    return parts, names.union(*(payload.names for payload in alike.payloads))
+    return [*parts, last]
 
 
 def _lines(parts: Iterable[Part], instead: Mapping[str, str]) -> List[str]:
@@ -259,12 +237,28 @@ def _encoded(
     return list(map(encode_text, column))
 
 
-# -- columns -------------------------------------------------------------------------
+# -- parts ---------------------------------------------------------------------------
 
 
-def _check(kinds: Kinds, columns: Iterable[Iterable[Any]]) -> None:
-    if not kinds.issuperset(map(type, chain.from_iterable(columns))):
-        raise UnusualError
+def _part(column: Column) -> Part:
+    """Return the part for flat values, which have to be of one kind."""
+    kind = type(column[0])
+    if kind is str:
+        check(TEXT, column)
+        return _texts(column)
+    if kind in NUMBERS:
+        check(NUMBERS, column)
+        if not are_plain_numbers(column):
+            raise UnusualError
+        return _numbers(column)
+    check(WORDS, column)
+    if len(set(column)) == 1:
+        return _JSON[column[0]]
+    return [_JSON[word] for word in column]
+
+
+def _texts(column: Column) -> Texts:
+    return Texts(column[:1] if _are_same(column) else column)
 
 
 def _are_same(column: Column) -> bool:
@@ -272,253 +266,54 @@ def _are_same(column: Column) -> bool:
     return column.count(column[0]) == len(column)
 
 
-def _texts(column: Column) -> Texts:
-    return Texts(column[:1] if _are_same(column) else column)
-
-
-def _number_part(column: Column) -> Part:
-    first = column[0]
+def _numbers(column: Column) -> Part:
+    """Return the part for numbers, of which the first one may be None: then all are."""
+    first, kinds = column[0], set(map(type, column))
+    if first is None:
+        return "null"
+    # Not what a class says of itself that passes for one of them.
+    write = _number if len(kinds) > 1 else _WRITE[type(first)]
     if len(column) == 1:
-        return repr(first)
+        return write(first)
     # Zeros may differ in their sign, and equal numbers in their class.
-    if first and _are_same(column) and len(set(map(type, column))) == 1:
-        return repr(first)
-    return list(map(repr, column))
+    if first and len(kinds) == 1 and _are_same(column):
+        return write(first)
+    return list(map(write, column))
 
 
-def _part(column: Column) -> Part:
-    """Return the part for values of a kind that no form has told of."""
-    kind = type(column[0])
-    if kind is str:
-        _check(_TEXT, (column,))
-        return _texts(column)
-    if kind in _NUMBERS:
-        _check(_NUMBERS, (column,))
-        if not are_plain_numbers(column):
-            raise UnusualError
-        return _number_part(column)
-    _check(_WORD, (column,))
-    return _words(column)
+def _number(number: float) -> str:
+    return _WRITE[type(number)](number)
 
 
-def _words(column: Column) -> Part:
-    if len(set(column)) == 1:
-        return _WORDS[column[0]]
-    return [_WORDS[word] for word in column]
+_WRITE: Mapping[Any, Callable[[Any], str]] = {
+    int: int.__repr__,
+    float: float.__repr__,
+}
 
 
 def _moments(column: Sequence[float]) -> Sequence[Part]:
     """Return times; nearly always all are of the same second."""
     second = int(column[0])
     micros = [round((moment - second) * 1_000_000) for moment in column]
-    if min(micros) >= 0 and max(micros) < 1_000_000:
-        start = utc(float(second))
-        if start is None:
-            raise UnusualError
+    start = utc(float(second))
+    if start is not None and min(micros) >= 0 and max(micros) < 1_000_000:
         return start[:20], [f"{micro:06}" for micro in micros], "Z"
-    moments = list(map(utc, column))
-    if None in moments:
+    moments = [moment for moment in map(utc, column) if moment is not None]
+    if len(moments) < len(column):
         raise UnusualError
-    return (moments,)  # type: ignore[return-value]
+    return (moments,)
 
 
 def _ids(column: Column) -> List[str]:
     return list(map(encode_text, column))
 
 
-def _number_or_null(column: Column) -> Part:
-    return "null" if column[0] is None else list(map(repr, column))
-
-
-# -- calls ---------------------------------------------------------------------------
-
-
-def _read_calls(rows: Sequence[Capsule], options: Options) -> _Alike:
-    columns: List[Any] = list(zip(*rows))
-    ((common, _), *_), levels, *_ = columns[STAMP]
-    began, latencies, traces, spans, parents, contexts = columns[STEP]
-    told, given, outputs, accepted_by = columns[REST]
-    called, event_type, metadata, names = told[0]
-    _check_for(accepted_by, options)
-    if not options.least <= common["levelno"] < logging.ERROR:
-        raise UnusualError
-    payloads = _given(given, names), _payload(outputs)
-    _check(_NUMBERS, (latencies,))
-    messages = [common["msg"] % (called, latency) for latency in latencies]
-    ids = [long_id() for _ in rows]
-    values = [ids, (common["name"],), levels, messages, (common["funcName"],)]
-    values += [(common["module"],), traces, spans]
-    form = OUTERMOST
-    if parents[0] is not None:
-        form = INNER
-        values.append(parents)
-    context = _same_context(contexts)
-    others = others_of(options.metadata, context, metadata)
-    return _Alike(
-        *(form, payloads, (event_type.strip() or "log",), began, values),
-        latencies=list(map(latency_of, latencies)),
-        costs=_NOTHING,
-        agent_id=agent_of(context, options.agent_id),
-        added=_added(form, values, REPLACEABLE, others),
-    )
-
-
-def _given(given: Column, names: Sequence[str]) -> _Named:
-    """Return the input of calls: dicts, or the values of the first parameters."""
-    if not _TUPLE.issuperset(map(type, given)):
-        return _flat(given)
-    if len(set(map(len, given))) != 1:
-        raise UnusualError
-    return _named(names[: len(given[0])], zip(*given))
-
-
-# -- records -------------------------------------------------------------------------
-
-
-def _read_records(rows: Sequence[Dict[str, Any]], options: Options) -> _Alike:
-    columns: Dict[str, Column] = dict(zip(rows[0], zip(*map(_values_of, rows))))
-    _check_for(columns[ACCEPTED_BY], options)
-    shape = shape_of(_name(columns, rows[0]))
-    if shape is None:
-        raise UnusualError
-    _check_unseen(columns, shape, options.least)
-    payloads = [_payload(columns.get(name, _NOTHING)) for name in _PAYLOADS]
-    values: List[Column] = [columns[name] for name in shape.sources]
-    values[MESSAGE] = _messages(columns["msg"], columns["args"])
-    latencies = list(map(latency_of, columns.get("latency_ms", _NOTHING)))
-    event_types = columns.get("event_type", ("log",))
-    context = _same_context(columns.get("_agent_context", _NOTHING))
-    others = others_of(options.metadata, context, None)
-    return _Alike(
-        shape.form,
-        payloads,
-        [event_type.strip() or "log" for event_type in event_types],
-        _began(columns, latencies),
-        *(values, latencies),
-        costs=list(map(cost_of, columns.get("cost_usd", _NOTHING))),
-        agent_id=agent_of(context, options.agent_id),
-        added=_added(shape.form, values, shape.replaceable, others),
-    )
-
-
-def _name(columns: Dict[str, Column], first: Mapping[str, Any]) -> Dict[str, Any]:
-    """Add the names of the records, and return the first of them with its name."""
-    sample = {**first}
-    give_name(sample, sample.get(EVENT_ID) or long_id())
-    if EVENT_ID not in first:
-        columns[EVENT_ID] = [long_id() for _ in columns["name"]]
-    if "span_id" in first and first["span_id"] is None:
-        _check(_NONE, (columns["span_id"],))
-        columns["span_id"] = [event_id[:16] for event_id in columns[EVENT_ID]]
-    return sample
-
-
-def _check_unseen(columns: Mapping[str, Column], shape: Shape, least: int) -> None:
-    """Raise unless all records are as unremarkable as the first one.
-
-    What becomes part of the JSON is checked where it does.
-    """
-    for name in shape.judged:
-        kind = type(columns[name][0])
-        alike = _NUMBERS if kind in _NUMBERS else frozenset((kind,))
-        _check(alike, (columns[name],))
-    levels = columns["levelno"]
-    if not least <= min(levels) <= max(levels) < logging.ERROR:
-        raise UnusualError
-    if "metadata" in columns:
-        raise UnusualError
-    if any(STATUS.get(text) != "success" for text in set(columns.get("status", ()))):
-        raise UnusualError
-    for name, length in shape.trace_ids:
-        if not all(map(is_id, columns[name], repeat(length))):
-            raise UnusualError
-
-
-def _messages(messages: Column, args: Column) -> Column:
-    _check(_ARGS, (args,))
-    if not any(args):
-        return messages
-    _check(_TEXT, (messages,))
-    _check(_SCALARS, filter(None, args))
-    return [text % given if given else text for text, given in zip(messages, args)]
-
-
-def _began(columns: Mapping[str, Column], latencies: Column) -> Column:
-    began = columns.get("timestamp", _NOTHING)
-    if began[0] is not None:
-        return began
-    created = columns["created"]
-    if latencies[0] is None:
-        return created
-    return [end - taken / 1000 for end, taken in zip(created, latencies)]
-
-
-# -- both ----------------------------------------------------------------------------
-
-
-def _check_for(accepted_by: Column, options: Options) -> None:
-    """Raise unless all are for the handler."""
-    if not all(map(options.accepts, set(accepted_by))):
-        raise UnusualError
-
-
-def _same_context(contexts: Column) -> Optional[Mapping[str, Any]]:
-    """Return what was bound, if the same texts were bound everywhere."""
-    first: Optional[Mapping[str, Any]] = contexts[0]
-    if first is None:
-        _check(_NONE, (contexts,))
-        return None
-    if not _DICTS.issuperset(map(type, contexts)):
-        raise UnusualError
-    _check(_TEXT, contexts)
-    _check(_TEXT, map(_values_of, contexts))
-    if not _are_same(contexts):
-        raise UnusualError
-    return first
-
-
-def _added(
-    form: Form,
-    values: List[Column],
-    replaceable: Sequence[Tuple[str, Optional[int]]],
-    others: List[Mapping[str, Any]],
-) -> Optional[Dict[str, Any]]:
-    """Return further metadata of all; some of it takes a place among *values*."""
-    firsts = [column[0] for column in values]
-    added = added_to(firsts, replaceable, others)
-    for _, place in replaceable:
-        if place is not None and firsts[place] is not values[place][0]:
-            values[place] = (firsts[place],)
-    if added and not form.names.isdisjoint(added):
-        raise UnusualError
-    return added
-
-
-def _payload(column: Column) -> _Named:
-    """Return what has the shape of the wire, or is put into it."""
-    kinds = set(map(type, column))
-    if _NONE.issuperset(kinds):
-        return _Named((), ("null",))
-    if _DICTS.issuperset(kinds):
-        return _flat(column)
-    if not _NONE.isdisjoint(kinds):
-        raise UnusualError
-    return _named(("value",), (column,))
-
-
-def _flat(column: Column) -> _Named:
-    if not _DICTS.issuperset(map(type, column)):
-        raise UnusualError
-    _check(_TEXT, column)
-    if len(set(map(tuple, column))) != 1:
-        raise UnusualError
-    return _named(tuple(column[0]), zip(*map(_values_of, column)))
-
-
-def _named(names: Sequence[str], columns: Iterable[Column]) -> _Named:
+def _payload(payload: Optional[Payload]) -> Sequence[Part]:
+    if payload is None:
+        return ("null",)
     parts: List[Part] = []
     before = "{"
-    for name, column in zip(names, columns):
+    for name, column in zip(payload.names, payload.columns):
         parts += (before + as_key(name), _part(column))
         before = ","
-    return _Named(names, [*parts, "}" if parts else "{}"])
+    return [*parts, "}" if parts else "{}"]

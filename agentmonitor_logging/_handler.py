@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ._plain import AnyEvent, PlainEvent
 
 FOREVER = float("inf")
+_MAX_CHARS = 262_144
+"""About how many characters are redacted at once, as long as all others wait."""
 _SAME_CLOSE = 0.1
 """Seconds within which the close of a queue handler follows that of its own target."""
 
@@ -198,23 +200,29 @@ class AgentMonitorHandler(logging.Handler):
 
         It ends before the first one that `take` is for. Runs on a thread of ours.
         """
-        least = self.level if respects_level else logging.NOTSET
-        options = self._options._replace(forks=_process.forks, least=least)
+        forks, least = _process.forks, self.level if respects_level else logging.NOTSET
+        options = self._options._replace(forks=forks, least=least)
         bodies: Sequence[Optional[bytes]] = (None,) * len(queued)
         if self._sampler.keeps_all:
             bodies = self._bodies_of(queued, options, self._redactor)
         made: List[Union[bytes, PlainEvent]] = []
+        count = chars = 0
         for one, body in zip(queued, bodies):
             event = body or self._plain_event_of(one, options)
             if event is None:
                 break
             made.append(event)
-        self._take_made(made)
-        return len(made)
+            count += 1
+            chars += 0 if isinstance(event, bytes) else event.size
+            if chars > _MAX_CHARS:
+                self._take_made(made, forks)
+                made, chars = [], 0
+        self._take_made(made, forks)
+        return count
 
-    def _take_made(self, made: Sequence[Union[bytes, PlainEvent]]) -> None:
+    def _take_made(self, made: Sequence[Union[bytes, PlainEvent]], forks: int) -> None:
         """Ship events, or their JSON where nothing is left to do."""
-        forks, limit = _process.forks, self._config.max_event_bytes
+        limit = self._config.max_event_bytes
         try:
             kept = made
             if not self._sampler.keeps_all:
@@ -234,7 +242,7 @@ class AgentMonitorHandler(logging.Handler):
                 self._lose(True, "conversion_error", error)
             else:
                 for event in made:
-                    self._take_made((event,))
+                    self._take_made((event,), forks)
             return
         if forks != _process.forks:
             return  # see _convert

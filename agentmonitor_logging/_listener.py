@@ -25,6 +25,9 @@ RUN = 100
 into a request: few enough that they are a small part of what is lost should the process
 be killed."""
 _OURS = (dict, tuple)
+_worked = getattr(time, "thread_time", time.perf_counter)
+"""Seconds on a processor, where a system tells: waiting for the interpreter lock is
+nothing that a smaller run would shorten."""
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
 
@@ -188,7 +191,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                 # Nobody who flushes waits for targets that are not ours.
                 self._note_done()
 
-    def _lose(self, taken: Any, error: Exception) -> None:
+    def _lose(self, taken: Any, error: BaseException) -> None:
         _diagnostics.note_swallowed(error, "a listener")
         for handler in self.handlers:
             if isinstance(handler, AgentMonitorHandler):
@@ -252,7 +255,7 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         if target is None or not self._is_ours(record):
             self._handle_safely(record)
             return
-        began = time.thread_time()
+        began, forks = _worked(), _process.forks
         records: Any = self._records
         run = [record, *records.take(self._run - 1)]
         try:
@@ -261,20 +264,15 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
             for taken in run:
                 self._lose(taken, error)
             return
-        self._run = self._next_run(count, len(run), time.thread_time() - began)
-        if count < len(run):
-            records.put_back(run[count + 1 :])
-            self._handle_safely(run[count])
-
-    def _next_run(self, done: int, taken: int, seconds: float) -> int:
-        """Return how many to take, after *done* of *taken* in *seconds* of work."""
-        if done < taken:
-            return max(1, done)
-        if seconds > SLICE_SECONDS:
-            return max(1, taken // 2)
-        if seconds > SLICE_SECONDS / 2:
-            return self._run
-        return min(RUN, max(self._run, 2 * taken))
+        if forks != _process.forks:
+            return  # in a child that was forked in the midst: they are the parent's
+        self._run = _next_run(count, len(run), _worked() - began)
+        if count == len(run):
+            return
+        rest = [] if records.put_back(run, count + 1) else run[count + 1 :]
+        for one in (run[count], *rest):
+            if forks == _process.forks:
+                self._handle_safely(one)
 
     def _is_ours(self, queued: Any) -> bool:
         """Tell whether *queued* is what a queue handler of ours puts in for a record.
@@ -352,6 +350,18 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         if self._records.overflowed:
             self._records.overflowed = False
             _diagnostics.report("queue_full", "the queue is full, records are lost")
+
+
+def _next_run(done: int, taken: int, seconds: float) -> int:
+    """Return how many to take, after *done* of *taken* in *seconds* of work.
+
+    As many as are done in a slice, and fewer where something unusual came before.
+    """
+    if done < taken:
+        return max(1, done)
+    if seconds * RUN <= SLICE_SECONDS * taken:
+        return RUN
+    return max(1, int(taken * SLICE_SECONDS / seconds))
 
 
 def _accept_of_others(record: logging.LogRecord) -> None:

@@ -62,6 +62,8 @@ class RecordQueue:
         self._records: Deque[Any] = deque()
         self._taking = threading.Lock()
         self._taken = 0
+        self._returns = 0
+        """How often something was put back."""
         self._in_hand: Dict[int, int] = {}
         """The number of the first record that each thread has taken and not done."""
         self._wake_at: float = _NEVER
@@ -109,12 +111,20 @@ class RecordQueue:
             # Not self's, as in `entered`.
             taking.release()
 
-    def put_back(self, records: Sequence[Any]) -> None:
-        """Have *records*, the last ones that were taken, be the next again."""
-        taking = self._taking
-        with taking:
-            self._records.extendleft(reversed(records))
-            self._taken -= len(records)
+    def put_back(self, run: Sequence[Any], done: int) -> bool:
+        """Have those of *run* be the next again that come after the first *done*.
+
+        *run* is what this thread has taken since it was `done`. Returns False where
+        another has taken what came after it, or a fork has made another queue of this.
+        """
+        with self._taking:
+            first = self._in_hand.get(get_ident(), -1)
+            if first < 0 or first + len(run) != self._taken:
+                return False
+            self._returns += 1  # before anything changes, see checkpoint
+            self._records.extendleft(reversed(run[done:]))
+            self._taken = first + done
+        return True
 
     def can_take(self) -> bool:
         """Tell whether this thread is not, below a signal handler, just taking one."""
@@ -178,9 +188,11 @@ class RecordQueue:
         entered = self.entered()
 
         def passed() -> bool:
-            # In this order: what is taken is in somebody's hand before it counts.
-            taken = self._taken
-            return min([taken, *self._in_hand.copy().values()]) >= entered
+            # In this order: what is taken is in somebody's hand before it counts, and
+            # if any was put back meanwhile, it was counted and is in nobody's.
+            returns, taken = self._returns, self._taken
+            all_in_hand = self._in_hand.copy().values()
+            return returns == self._returns and min([taken, *all_in_hand]) >= entered
 
         return passed
 

@@ -148,9 +148,9 @@ def plain_event_of(queued: Any, options: Options) -> Optional[PlainEvent]:
         if kind is tuple:
             return call_event(queued, long_id(), *options[:3])
         give_name(queued, queued.get(EVENT_ID) or long_id())
-    except Exception:  # something is missing, or is not what it should be
+        return plain_event(queued, *options[:3])
+    except BaseException:  # something is missing, or would end a thread that is ours
         return None
-    return plain_event(queued, *options[:3])
 
 
 class UnusualError(Exception):

@@ -28,6 +28,7 @@ _capsule _plain
 _wire _templates
 _shapes _arguments
 _shortcut
+_alike
 _capture _rendering
 _encoding
 _columns

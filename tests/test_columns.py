@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import oddities
 from agentmonitor_logging._capsule import Capsule
-from agentmonitor_logging._columns import FEWEST, bodies_of
+from agentmonitor_logging._columns import FEWEST, MAX_CHARS, bodies_of
 from agentmonitor_logging._echo import ACCEPTED_BY
 from agentmonitor_logging._encoding import encode
 from agentmonitor_logging._shortcut import Options, plain_event_of
@@ -143,6 +143,11 @@ RECORDS: Dict[str, List[Dict[str, Any]]] = {
         {"input_data": {}, "output_data": 7.5},
     ],
     "words": [{"input_data": True, "output_data": None}],
+    "functions": [{"funcName": "buy"}, {"funcName": "sell"}],
+    "what differs in what is bound": [
+        {"_agent_context": {"agent_id": " ", "user_id": "u", "tenant": "t"}},
+        {"_agent_context": {"agent_id": "x", "user_id": "v", "tenant": "t"}},
+    ],
     "an agent in what is bound": [
         {"_agent_context": {"agent_id": "x", "user_id": "u"}}
     ],
@@ -197,9 +202,20 @@ def test_each_comes_out_as_by_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"release": "1", "n": 0, "w": None}, {"module": "shown"}]
+    "metadata",
+    [
+        {"release": "1", "n": 0, "w": None},
+        {"module": "shown"},
+        {"function_name": "buy", "session_id": "of the handler"},
+    ],
 )
-@pytest.mark.parametrize("name", ["bare lines", "texts", "what is bound", "metadata"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bare lines", "functions", "texts", "metadata", "what is bound"),
+        *("what differs in what is bound", "an owner among the metadata"),
+    ],
+)
 def test_the_handlers_metadata_is_in_all(name: str, metadata: Dict[str, Any]) -> None:
     """What the handler says of all events stands where it stands in one."""
     options = OPTIONS._replace(metadata=metadata)
@@ -297,12 +313,45 @@ def test_a_level_of_the_handler_leaves_out_what_is_below() -> None:
     assert [None] * len(rows) == together(rows, OPTIONS._replace(least=30))
 
 
-def test_what_is_too_large_is_left_to_be_truncated() -> None:
-    """The largest event of all is within the limit, or none is taken."""
-    rows = [queued(text="x" * 2_000), *[queued(text="x")] * FEWEST]
+def test_what_is_long_is_left_to_others() -> None:
+    """With long texts nothing is saved, and they are not all joined to find out."""
+    rows = [queued(text="x" * (MAX_CHARS - 50)), *[queued(text="x")] * FEWEST]
+    longer = [queued(text="x" * MAX_CHARS), *[queued(text="x")] * FEWEST]
 
-    assert None not in together(rows, OPTIONS._replace(max_bytes=4_000))
-    assert {None} == set(together(rows, OPTIONS._replace(max_bytes=2_000)))
+    assert None not in together(rows)
+    assert {None} == set(together(longer))
+    assert {None} == set(together(rows, OPTIONS._replace(max_bytes=MAX_CHARS - 500)))
+    assert {None} == set(together(rows, OPTIONS._replace(max_bytes=MAX_CHARS - 10)))
+
+
+def test_what_is_cut_before_it_is_redacted_is_left_to_others() -> None:
+    """A secret that is longer than the event may be counts with all of its length."""
+    key = f"-----BEGIN PRIVATE KEY-----\n{'A' * 1_500}\n-----END PRIVATE KEY----- end"
+    rows = [queued(note=key, n=n) for n in range(FEWEST)]
+
+    assert None not in together(rows)
+    assert {None} == set(together(rows, OPTIONS._replace(max_bytes=1_024)))
+
+
+@pytest.mark.parametrize("level_name", [7, 2.5, True])
+def test_names_that_are_no_texts_are_left_to_others(
+    level_name: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application may name its levels as it likes."""
+    monkeypatch.setitem(logging._levelToName, 25, level_name)
+    told = ("f", Stripped("x"), {}, ("question",))
+
+    assert {None} == set(together([call(level=25)] * FEWEST))
+    assert {None} == set(together([call(told=told)] * FEWEST))
+
+
+class Stripped(str):
+    """A text whose copies are something else."""
+
+    __slots__ = ()
+
+    def strip(self, *chars: Any) -> Any:
+        return 5
 
 
 def test_a_class_that_equals_any_other_is_left_to_others() -> None:
@@ -321,6 +370,42 @@ def test_a_class_that_equals_any_other_is_left_to_others() -> None:
     for odd in (queued(n=Odd()), call(given=(Odd(),)), call(output=Odd())):
         plain = queued(n=1) if isinstance(odd, dict) else call()
         assert SECRET not in str(together([plain, *[odd] * FEWEST, plain]))
+
+
+class Posing(type):
+    """The class of a class that passes for a number wherever it is looked up."""
+
+    def __eq__(cls, other: object) -> bool:
+        return True
+
+    def __hash__(cls) -> int:
+        return hash(int)
+
+
+class Number(int, metaclass=Posing):
+    """A number that shows what nobody may see."""
+
+    def __repr__(self) -> str:
+        return f'"{SECRET}"'
+
+
+def test_a_number_that_only_poses_as_one_shows_nothing() -> None:
+    """Its digits are what it is, or it is left to others."""
+    calls = [call(given=(number,)) for number in (1, *[2] * FEWEST, Number(3))]
+    records = [queued(n=number) for number in (1, *[2] * FEWEST, Number(3))]
+
+    assert SECRET not in str(together(calls))
+    assert SECRET not in str(together(records))
+
+
+def test_a_function_without_a_name_does_not_change_the_order() -> None:
+    """Where the handler names the function of some, its name has another place."""
+    rows = [queued(n=n) for n in range(FEWEST)]
+    rows.append({**queued(n=9), "funcName": None})
+    options = OPTIONS._replace(metadata={"function_name": "svc"})
+
+    for body, alone in zip(together(rows, options), one_by_one(rows, options)):
+        assert body is None or body == alone
 
 
 def test_a_key_of_a_class_of_its_own_is_left_to_others() -> None:

@@ -205,6 +205,40 @@ def test_a_connection_is_not_shared_and_survives_the_child(
     assert 1 == list(witness.speakers.values()).count({int(outcome.stdout)})
 
 
+FORKED_IN_A_RUN = """
+class Forking(str):
+    armed = False
+
+    def __hash__(self):
+        if Forking.armed and threading.current_thread().name == "agentmonitor-listener":
+            Forking.armed = False
+            forked()
+        return str.__hash__(self)
+
+configure()
+say(*range(300))
+assert agentmonitor_logging.flush(10)
+say(*range(300, 340))
+log.info("event 340", extra={Forking("note"): 1, "pid": os.getpid()})
+Forking.armed = True
+say(*range(341, 380))
+assert agentmonitor_logging.flush(10)
+see_child_end()
+"""
+
+
+@needs_fork
+def test_a_fork_in_the_midst_of_a_run_repeats_nothing(
+    interpreter: Interpreter, witness: Witness
+) -> None:
+    """The child of an object that forks in our thread leaves the run to its parent."""
+    outcome = run(interpreter, SETUP + FORKED_IN_A_RUN, "single", witness.url)
+
+    assert_clean(outcome)
+    assert_arrived_once(witness, 380)
+    assert_nobody_shared(witness)
+
+
 COUNTS = """
 configure()
 say(0, 1, 2)

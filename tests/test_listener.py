@@ -15,8 +15,8 @@ from agentmonitor_logging import (
     AgentMonitorQueueHandler,
     agent_event,
 )
-from agentmonitor_logging._listener import RUN, AgentMonitorQueueListener
-from agentmonitor_logging._queue import SLICE_SECONDS, RecordQueue
+from agentmonitor_logging._listener import RUN, AgentMonitorQueueListener, _next_run
+from agentmonitor_logging._queue import SLICE_SECONDS
 from conftest import KEY
 from servers import DEADLINE
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_encoded_takes_no_other_with_it(
 
     monkeypatch.setattr(target, "_encode", fail)
     for number in range(RUN):
-        log.info("call %d", number)
+        log.info("call %d", number, extra={"items": [number]})
 
     assert released(handler).flush(DEADLINE)
     assert {"conversion_error": 1} == handler.stats().lost
@@ -361,21 +361,24 @@ def test_what_gives_up_in_the_midst_of_taking_does_not_wait(server) -> None:
         log.removeHandler(handler)
 
 
-def test_how_many_are_taken_follows_from_the_last_ones() -> None:
-    """More while they are usual and quick, fewer when not, and never above a request."""
-    listener = AgentMonitorQueueListener(RecordQueue(10))
-    sizes = []
-    for _ in range(9):
-        listener._run = listener._next_run(listener._run, listener._run, 0.0)
-        sizes.append(listener._run)
-
-    assert [2, 4, 8, 16, 32, 64, 100, 100, 100] == sizes
-    assert 50 == listener._next_run(100, 100, 2 * SLICE_SECONDS)
-    assert 100 == listener._next_run(100, 100, 0.7 * SLICE_SECONDS)
-    assert 100 == listener._next_run(3, 3, 0.0)
-    assert 7 == listener._next_run(7, 100, 0.0)
-    assert 1 == listener._next_run(0, 100, 0.0)
-    assert 1 == listener._next_run(1, 1, 2 * SLICE_SECONDS)
+@pytest.mark.parametrize(
+    ("done", "taken", "slices", "following"),
+    [
+        (100, 100, 0.0, 100),
+        (100, 100, 1.0, 100),
+        (100, 100, 4.0, 25),
+        (1, 1, 0.125, 8),
+        (1, 1, 2.0, 1),
+        (3, 3, 0.0, 100),
+        (7, 100, 0.0, 7),
+        (0, 100, 9.0, 1),
+    ],
+)
+def test_how_many_are_taken_follows_from_the_last_ones(
+    done: int, taken: int, slices: float, following: int
+) -> None:
+    """As many as are done in a slice, and not many where one in a few is unusual."""
+    assert following == _next_run(done, taken, slices * SLICE_SECONDS)
 
 
 @pytest.mark.swallows
@@ -389,3 +392,28 @@ def test_a_run_that_cannot_be_taken_is_counted(server, burst) -> None:
 
     assert released(handler).flush(DEADLINE)
     assert {"conversion_error": 3} == handler.stats().lost
+
+
+@pytest.mark.swallows
+def test_what_ends_the_thread_costs_one_record(server, burst) -> None:
+    """An exit out of an object of the application's takes no other record with it."""
+
+    class Ending(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            if threading.current_thread().name == "agentmonitor-listener":
+                raise SystemExit
+            return str.__hash__(self)
+
+        __eq__ = str.__eq__
+
+    handler = burst(server.url)
+    for number in range(MANY):
+        key = Ending("step") if number == RUN // 2 else "step"
+        log.info("call %d", number, extra={key: number})
+
+    released(handler).flush(DEADLINE)
+    expected = [f"call {number}" for number in range(MANY) if number != RUN // 2]
+    assert expected == [said for said in server.messages() if said.startswith("call")]
+    assert {"conversion_error": 1} == handler.stats().lost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from typing import Dict
 
 import pytest
 
@@ -68,11 +69,55 @@ def test_what_is_put_back_comes_first() -> None:
         records.put_nowait(number)
     passed = records.checkpoint()
 
-    assert [0, 1, 2] == records.take(3)
-    records.put_back([1, 2])
+    assert records.put_back(records.take(3), 1)
     assert records.entered() == 5
+    records.done()
+    assert not passed()
     assert [1, 2, 3, 4] == records.take(9)
     assert not passed()
+    records.done()
+    assert passed()
+
+
+def test_nothing_is_put_back_before_what_another_has_taken() -> None:
+    """It would come after what it came before, and the books would be wrong."""
+    records = RecordQueue(10)
+    for number in range(5):
+        records.put_nowait(number)
+    run = records.take(3)
+    other = threading.Thread(target=records.get_nowait)
+    other.start()
+    other.join(DEADLINE)
+
+    assert not records.put_back(run, 1)
+    assert [4] == records.take(9)
+    records.reset_after_fork()
+    assert not records.put_back(run, 1)
+
+
+def test_who_looks_while_something_is_put_back_does_not_take_it_for_done() -> None:
+    """What was counted as taken may be back in the queue before all hands are seen."""
+    records = RecordQueue(10)
+    for number in range(5):
+        records.put_nowait(number)
+    passed = records.checkpoint()
+    run = records.take(5)
+    hands = records._in_hand
+
+    class Slow(Dict[int, int]):
+        """Let the other thread go on between the two looks."""
+
+        def copy(self) -> Dict[int, int]:
+            records._in_hand = hands
+            assert records.put_back(run, 1)
+            records.done()
+            return hands.copy()
+
+    records._in_hand = Slow(hands)
+
+    assert not passed()
+    assert not passed()
+    assert [1, 2, 3, 4] == records.take(9)
     records.done()
     assert passed()
 
