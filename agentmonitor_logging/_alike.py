@@ -28,8 +28,11 @@ from ._ids import long_id
 from ._plain import MESSAGE, REPLACEABLE, Form
 from ._shapes import Shape, shape_of
 from ._shortcut import (
+    DICTS,
     INNER,
     OUTERMOST,
+    SCALARS,
+    TEXTS,
     Options,
     UnusualError,
     added_to,
@@ -38,17 +41,14 @@ from ._shortcut import (
     latency_of,
     others_of,
 )
-from ._snapshot import EVENT_ID, Snapshot, give_name
+from ._snapshot import EVENT_ID, give_name
 from ._wire import OWNERS, STATUS, is_id
 
 Kinds = FrozenSet[Any]
 Column = Sequence[Any]
 
-TEXT: Kinds = frozenset((str,))
 NUMBERS: Kinds = frozenset((int, float))
 WORDS: Kinds = frozenset((bool, type(None)))
-SCALARS = TEXT | NUMBERS | WORDS
-DICTS: Kinds = frozenset((dict, Snapshot))
 _NONE: Kinds = frozenset((type(None),))
 _TUPLE: Kinds = frozenset((tuple,))
 _ARGS = _TUPLE | _NONE
@@ -200,7 +200,7 @@ def _messages(messages: Column, args: Column) -> Column:
     check(_ARGS, args)
     if not any(args):
         return messages
-    check(TEXT, messages)
+    check(TEXTS, messages)
     check(SCALARS, *filter(None, args))
     return [text % given if given else text for text, given in zip(messages, args)]
 
@@ -225,7 +225,7 @@ def _check_for(accepted_by: Column, options: Options) -> None:
 
 
 def _event_types(column: Column) -> Column:
-    check(TEXT, column)
+    check(TEXTS, column)
     return [text.strip() or "log" for text in column]
 
 
@@ -248,7 +248,7 @@ def _described(
     added: Dict[str, Column] = {name: (value,) for name, value in further.items()}
     for name, place in replaceable:
         if place is not None and any(name in other for other in others):
-            check(TEXT, values[place])
+            check(TEXTS, values[place])
             values[place] = (firsts[place],)
     if not form.names.isdisjoint(added):
         raise UnusualError
@@ -267,8 +267,8 @@ def _check_contexts(contexts: Column) -> None:
         check(_NONE, contexts)
         return
     check(DICTS, contexts)
-    check(TEXT, *contexts)
-    check(TEXT, *map(_values_of, contexts))
+    check(TEXTS, *contexts)
+    check(TEXTS, *map(_values_of, contexts))
     if len(set(map(tuple, contexts))) != 1:
         raise UnusualError
 
@@ -287,7 +287,7 @@ def _payload(column: Column) -> Optional[Payload]:
 
 def _flat(column: Column) -> Payload:
     check(DICTS, column)
-    check(TEXT, *column)
+    check(TEXTS, *column)
     if len(set(map(tuple, column))) != 1:
         raise UnusualError
     return Payload(tuple(column[0]), list(zip(*map(_values_of, column))))

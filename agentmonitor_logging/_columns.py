@@ -34,8 +34,6 @@ from typing import (
 from ._alike import (
     FLAT,
     NUMBERS,
-    SCALARS,
-    TEXT,
     WORDS,
     Alike,
     Column,
@@ -45,11 +43,11 @@ from ._alike import (
     of_records,
 )
 from ._capsule import REST, likeness_of
-from ._encoding import encode_text
+from ._encoding import AS_WORD, encode_text
 from ._plain import BASE, as_key
 from ._shapes import are_good
-from ._shortcut import Options, UnusualError, are_plain_numbers
-from ._wire import utc
+from ._shortcut import SCALARS, TEXTS, Options, UnusualError, are_plain_numbers
+from ._wire import utc, utc_in_parts
 
 FEWEST = 8
 """How many events are alike at least: with fewer, more is found out than is saved."""
@@ -59,7 +57,6 @@ MAX_CHARS = 2_048
 who joins and searches a hundred at once holds up the application."""
 
 _BASE = len(BASE)
-_JSON: Mapping[Any, str] = {None: "null", True: "true", False: "false"}
 
 
 class Texts(NamedTuple):
@@ -180,8 +177,7 @@ def _names_in(alike: Alike) -> Set[str]:
 def _parts_of(alike: Alike) -> List[Part]:
     """Return the JSON of events in parts."""
     form, values = alike.form, alike.values
-    check(TEXT, alike.agents, alike.event_types)
-    check(TEXT, *(values[place] for place in form.scanned))
+    check(TEXTS, alike.agents, *(values[place] for place in form.scanned))
     metadata: List[Part] = [
         _ids(column)
         if place in form.ids
@@ -244,7 +240,7 @@ def _part(column: Column) -> Part:
     """Return the part for flat values, which have to be of one kind."""
     kind = type(column[0])
     if kind is str:
-        check(TEXT, column)
+        check(TEXTS, column)
         return _texts(column)
     if kind in NUMBERS:
         check(NUMBERS, column)
@@ -253,8 +249,8 @@ def _part(column: Column) -> Part:
         return _numbers(column)
     check(WORDS, column)
     if len(set(column)) == 1:
-        return _JSON[column[0]]
-    return [_JSON[word] for word in column]
+        return AS_WORD[column[0]]
+    return [AS_WORD[word] for word in column]
 
 
 def _texts(column: Column) -> Texts:
@@ -292,12 +288,9 @@ _WRITE: Mapping[Any, Callable[[Any], str]] = {
 
 
 def _moments(column: Sequence[float]) -> Sequence[Part]:
-    """Return times; nearly always all are of the same second."""
-    second = int(column[0])
-    micros = [round((moment - second) * 1_000_000) for moment in column]
-    start = utc(float(second))
-    if start is not None and min(micros) >= 0 and max(micros) < 1_000_000:
-        return start[:20], [f"{micro:06}" for micro in micros], "Z"
+    parts = utc_in_parts(column)
+    if parts is not None:
+        return parts
     moments = [moment for moment in map(utc, column) if moment is not None]
     if len(moments) < len(column):
         raise UnusualError

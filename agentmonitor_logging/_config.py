@@ -146,7 +146,7 @@ class Config(NamedTuple):
                     f"{required} is missing: pass the option {required}=... or set the "
                     f"environment variable {_ENVIRONMENT[required]}"
                 )
-        checked.setdefault("metadata", {})
+        checked.setdefault("metadata", {})  # the default cannot be pickled
         config = cls(**checked)
         _check_together(config)
         return config

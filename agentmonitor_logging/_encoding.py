@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ._packing import Packed, parts_of, replaced, unpacked
 from ._plain import AnyEvent, PlainEvent
@@ -96,7 +96,7 @@ def _encoder(text: Callable[[str], str]) -> Optional[Callable[[Any], str]]:
 
 _literal = _Literals().__getitem__
 encode_text: Callable[[str], str] = _ENCODER.encode_basestring
-_WORDS = {None: "null", True: "true", False: "false"}
+AS_WORD: Mapping[Any, str] = {None: "null", True: "true", False: "false"}
 _encode_plain = _encoder(_ENCODER.encode_basestring) or _DOCUMENTED.encode
 _encode_known = _encoder(_literal)
 
@@ -118,7 +118,7 @@ def _plain_json(event: PlainEvent) -> str:
             *map(encode_text, event.texts[: form.texts]),
             *map(encode_text, form.ids_of(values)),
             *map(repr, form.numbers_of(values)),
-            *map(_WORDS.__getitem__, form.words_of(values)),
+            *map(AS_WORD.__getitem__, form.words_of(values)),
             *map(encode_tree, form.containers_of(values)),
             event.timestamp,
             "null" if taken is None else encode_tree(taken),

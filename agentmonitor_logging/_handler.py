@@ -226,7 +226,11 @@ class AgentMonitorHandler(logging.Handler):
         try:
             kept = made
             if not self._sampler.keeps_all:
-                kept = [event for event in made if self._is_kept(event)]
+                kept = [
+                    event
+                    for event in made
+                    if isinstance(event, bytes) or self._is_kept(event)
+                ]
             events = [event for event in kept if not isinstance(event, bytes)]
             redacted = iter(self._redactor.redact_all(events))
             bodies = [
@@ -349,9 +353,7 @@ class AgentMonitorHandler(logging.Handler):
             return None
         return self._encode(self._redactor.redact(event), config.max_event_bytes)
 
-    def _is_kept(self, event: Union[AnyEvent, bytes]) -> bool:
-        if isinstance(event, bytes):
-            return True
+    def _is_kept(self, event: AnyEvent) -> bool:
         return self._sampler.keeps(
             event if isinstance(event, dict) else event.as_event()
         )

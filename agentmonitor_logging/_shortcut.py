@@ -49,10 +49,10 @@ _HISTORY = 4
 """From how many messages on a chat history is looked through in one go."""
 
 _LARGEST = 2**63
-_DICTS: FrozenSet[Any] = frozenset((dict, Snapshot))
+DICTS: FrozenSet[Any] = frozenset((dict, Snapshot))
 _PLAIN_DICTS = frozenset((dict,))
-_TEXTS = frozenset((str,))
-_SCALARS = frozenset((str, int, float, bool, type(None)))
+TEXTS = frozenset((str,))
+SCALARS = frozenset((str, int, float, bool, type(None)))
 _SINGLE = frozenset((bool, type(None)))
 _NOT_OTHERS = RESERVED.union(TRACE_IDS)
 
@@ -224,7 +224,7 @@ def _event_of_call(
     added = added_to(values, REPLACEABLE, others_of(of_handler, context, metadata))
     agent_id = agent_of(context, agent_id)
     texts = [agent_id, event_type.strip() or "log", *form.texts_of(values)]
-    if not _TEXTS.issuperset(map(type, texts)):
+    if not TEXTS.issuperset(map(type, texts)):
         raise UnusualError
     event = PlainEvent(form, texts, values, _moment(began))
     event.added = added
@@ -282,7 +282,7 @@ def _payload(value: Any) -> Any:
 
 def _formatted(fields: Mapping[str, Any]) -> Any:
     args = fields["args"]
-    if type(args) is not tuple or not _SCALARS.issuperset(map(type, args)):
+    if type(args) is not tuple or not SCALARS.issuperset(map(type, args)):
         raise UnusualError
     return fields["msg"] % args
 
@@ -295,7 +295,7 @@ def others_of(
     """Return what else there is for the metadata, of which the last one wins."""
     others: List[Any] = []
     if of_handler:
-        if not _SCALARS.issuperset(map(type, of_handler.values())):
+        if not SCALARS.issuperset(map(type, of_handler.values())):
             raise UnusualError
         others.append(of_handler)
     if context:
@@ -304,7 +304,7 @@ def others_of(
             others.append(bound)
         owners = {name: context.get(name) for name in OWNERS}
         others.append({k: owner for k, owner in owners.items() if owner is not None})
-        if not _TEXTS.issuperset(map(type, others[-1].values())):
+        if not TEXTS.issuperset(map(type, others[-1].values())):
             raise UnusualError
     if of_record:
         others.append(of_record)
@@ -320,7 +320,7 @@ def added_to(
     added: Dict[str, Any] = {}
     for source in others:
         # In this order: a key of the application's may do anything when looked up.
-        if type(source) not in _DICTS or not _TEXTS.issuperset(map(type, source)):
+        if type(source) not in DICTS or not TEXTS.issuperset(map(type, source)):
             raise UnusualError
         added.update(source)
     for name, place in replaceable:
@@ -348,7 +348,7 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
         keys = _look_into(event, nodes, texts)
         # In this order: a key of the application's may do anything when looked up,
         # and pass for any other.
-        if not _TEXTS.issuperset(map(type, keys)):
+        if not TEXTS.issuperset(map(type, keys)):
             raise UnusualError
         event.names = names = frozenset(keys)
         if not are_good(names):
@@ -380,7 +380,7 @@ def _look_into(event: PlainEvent, nodes: List[Any], texts: List[str]) -> List[An
             else:
                 found += node
                 items = list(node.values())
-            if _TEXTS.issuperset(map(type, items)):
+            if TEXTS.issuperset(map(type, items)):
                 texts += items
             else:
                 deeper += _containers_in(items, texts)
@@ -413,7 +413,7 @@ def _take_history(node: List[Any], texts: List[str], found: List[Any]) -> int:
     if len(node) < _HISTORY or not _PLAIN_DICTS.issuperset(map(type, node)):
         return 0
     values = list(chain.from_iterable(map(dict.values, node)))
-    if len(values) > _MAX_VALUES or not _TEXTS.issuperset(map(type, values)):
+    if len(values) > _MAX_VALUES or not TEXTS.issuperset(map(type, values)):
         return 0
     found += chain.from_iterable(node)
     texts += values

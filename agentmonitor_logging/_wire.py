@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timezone
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ._snapshot import PRIVATE
 from .context import EVENT_FIELDS
@@ -66,6 +66,19 @@ def utc(seconds: float) -> Optional[str]:
         text = datetime.fromtimestamp(whole, _UTC).isoformat()[:19]
         _this_second = whole, text
     return f"{text}.{str(1_000_000 + micros)[1:]}Z"
+
+
+def utc_in_parts(many: Sequence[float]) -> Optional[Tuple[str, List[str], str]]:
+    """Return times of one second such that each of the texts stands between two.
+
+    None where they are of several, or one is out of range.
+    """
+    whole = int(many[0])
+    start = utc(float(whole))
+    micros = [round((seconds - whole) * 1_000_000) for seconds in many]
+    if start is None or min(micros) < 0 or max(micros) >= 1_000_000:
+        return None
+    return start[:20], [f"{micro:06}" for micro in micros], "Z"
 
 
 def _out_of_the_ordinary(seconds: float) -> Optional[str]:

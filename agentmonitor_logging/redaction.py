@@ -173,15 +173,21 @@ class Redactor:
                 texts.update(event.texts)
             instead = self.replacements(set(chain.from_iterable(sets)), texts)
             if instead is not None:
-                return [
-                    event
-                    if instead.keys().isdisjoint(event.texts)
-                    else event.with_texts(instead)
-                    for event in events
-                ]
+                return self._with_texts(events, instead) if instead else events
         except Exception:  # noqa: S110 - on which of them, `redact` finds out
             pass
         return [self._redacted_copy(event) for event in events]
+
+    @staticmethod
+    def _with_texts(
+        events: Sequence[PlainEvent], instead: Mapping[str, str]
+    ) -> Sequence[PlainEvent]:
+        return [
+            event
+            if instead.keys().isdisjoint(event.texts)
+            else event.with_texts(instead)
+            for event in events
+        ]
 
     def replacements(
         self, names: AbstractSet[str], texts: AbstractSet[str]
