@@ -51,17 +51,20 @@ NUMBERS: Kinds = frozenset((int, float))
 WORDS: Kinds = frozenset((bool, type(None)))
 _NONE: Kinds = frozenset((type(None),))
 _TUPLE: Kinds = frozenset((tuple,))
+_SINGLE = SCALARS - _NONE
 _ARGS = _TUPLE | _NONE
-FLAT = SCALARS | DICTS | _TUPLE
+LISTS: Kinds = frozenset((list,))
+PLAIN = SCALARS | DICTS | LISTS | _TUPLE
+"""Kinds of what may be plain JSON data, or packed."""
 _PAYLOADS = ("input_data", "output_data")
 _NOTHING = (None,)
 _values_of: Any = dict.values
 
 
 class Payload(NamedTuple):
-    """Input or output: columns of flat values by name."""
+    """Input or output: columns of values by name, or one that holds all of each."""
 
-    names: Sequence[str]
+    names: Optional[Sequence[str]]
     columns: Sequence[Column]
 
 
@@ -126,7 +129,7 @@ def of_calls(rows: Sequence[Capsule], options: Options) -> Alike:
 def _given(given: Column, names: Sequence[str]) -> Payload:
     """Return the input of calls: dicts, or the values of the first parameters."""
     if not _TUPLE.issuperset(map(type, given)):
-        return _flat(given)
+        return _by_name(given)
     if len(set(map(len, given))) != 1:
         raise UnusualError
     return Payload(names[: len(given[0])], list(zip(*given)))
@@ -279,15 +282,19 @@ def _payload(column: Column) -> Optional[Payload]:
     if _NONE.issuperset(kinds):
         return None
     if DICTS.issuperset(kinds):
-        return _flat(column)
-    if not _NONE.isdisjoint(kinds):
+        return _by_name(column)
+    if LISTS.issuperset(kinds):
+        return Payload(("items",), (column,))
+    if _TUPLE.issuperset(kinds):
+        return Payload(("items",), (list(map(list, column)),))
+    if not _SINGLE.issuperset(kinds):
         raise UnusualError
     return Payload(("value",), (column,))
 
 
-def _flat(column: Column) -> Payload:
+def _by_name(column: Column) -> Payload:
     check(DICTS, column)
     check(TEXTS, *column)
     if len(set(map(tuple, column))) != 1:
-        raise UnusualError
+        return Payload(None, (list(map(dict, column)),))
     return Payload(tuple(column[0]), list(zip(*map(_values_of, column))))

@@ -5,16 +5,15 @@ for some of their values. What is the same in all is looked through and encoded 
 and the rest goes through each step as a whole column, at a third of what it costs one
 by one.
 
-Only what is plain, flat and short goes this way: texts, numbers and JSON's words, by
-name. In any doubt there is no body, and `_shortcut` or the careful way is taken. What
-comes out is what those would make; a test holds them against each other.
+Only what is plain JSON data and short goes this way. In any doubt there is no body, and
+`_shortcut` or the careful way is taken. What comes out is what those would make; a test
+holds them against each other.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import chain, repeat
-from operator import mod
+from itertools import repeat
 from typing import (
     AbstractSet,
     Any,
@@ -32,8 +31,8 @@ from typing import (
 )
 
 from ._alike import (
-    FLAT,
     NUMBERS,
+    PLAIN,
     WORDS,
     Alike,
     Column,
@@ -43,20 +42,30 @@ from ._alike import (
     of_records,
 )
 from ._capsule import REST, likeness_of
-from ._encoding import AS_WORD, encode_text
-from ._plain import BASE, as_key
+from ._encoding import AS_WORD, encode_text, encode_tree, text_encoder
+from ._packing import is_packed
+from ._plain import BASE, as_key, with_others
 from ._shapes import are_good
-from ._shortcut import SCALARS, TEXTS, Options, UnusualError, are_plain_numbers
+from ._shortcut import (
+    MAX_CHARS,
+    MAX_VALUES,
+    TEXTS,
+    Options,
+    UnusualError,
+    are_plain_numbers,
+    look_into,
+)
 from ._wire import utc, utc_in_parts
 
 FEWEST = 8
 """How many events are alike at least: with fewer, more is found out than is saved."""
 
-MAX_CHARS = 2_048
-"""Characters of an event that goes this way: with longer texts nothing is saved, and
-who joins and searches a hundred at once holds up the application."""
+_MAX_AT_ONCE = 262_144
+"""About how many characters are searched for secrets at once: while that is done the
+application waits."""
 
 _BASE = len(BASE)
+_CONTAINERS = frozenset((dict, list, tuple))
 
 
 class Texts(NamedTuple):
@@ -65,8 +74,21 @@ class Texts(NamedTuple):
     column: Sequence[str]
 
 
-Part = Union[str, List[str], Texts]
-"""A piece of JSON that is the same in all events, or one for each, or their texts."""
+class Trees(NamedTuple):
+    """A column of what is nested, and what is in each."""
+
+    column: Column
+    texts: Sequence[List[str]]
+    chars: Sequence[int]
+    have_packed: Sequence[bool]
+    keys: AbstractSet[str]
+    most: int
+    """How many values one has at most."""
+
+
+Part = Union[str, List[str], Texts, Trees]
+"""A piece of JSON that is the same in all events, or one for each, or what else they
+have there."""
 
 
 class SupportsReplacements(Protocol):
@@ -94,7 +116,7 @@ def bodies_of(
         return bool(made)
 
     for places in _grouped(queued, range(len(queued)), _names_of):
-        if _may_be_flat(queued[places[0]]) and not take(places):
+        if _may_be_plain(queued[places[0]]) and not take(places):
             # Perhaps a few of them are of other kinds than the rest.
             for some in _grouped(queued, places, _kinds_of):
                 if len(some) < len(places):
@@ -134,13 +156,11 @@ def _kinds_of(one: Any) -> Any:
     return (type(given), type(output), *map(type, values))
 
 
-def _may_be_flat(one: Any) -> bool:
-    """Tell at a glance whether it is worth it: there is no chat history, for one."""
+def _may_be_plain(one: Any) -> bool:
+    """Tell at a glance whether it is worth it."""
     try:
-        if type(one) is dict:
-            return FLAT.issuperset(map(type, one.values()))
-        _, _, *values = _kinds_of(one)
-        return SCALARS.issuperset(values)
+        kinds = map(type, one.values()) if type(one) is dict else _kinds_of(one)
+        return PLAIN.issuperset(kinds)
     except BaseException:  # see above
         return False
 
@@ -149,18 +169,16 @@ def _bodies(
     rows: Sequence[Any], options: Options, redactor: SupportsReplacements
 ) -> List[bytes]:
     """Return the JSON of events that are alike; nothing if any needs more care."""
-    limit = min(options.max_bytes, MAX_CHARS)
     try:
         read = of_calls if type(rows[0]) is tuple else of_records
         alike = read(rows, options)
-        parts, names = _parts_of(alike), _names_in(alike)
-        texts = [part.column for part in parts if isinstance(part, Texts)]
-        # Here, as the careful way cuts a text before it looks for a secret in it.
-        if sum(max(map(len, column)) for column in texts) > limit:
-            return []
+        parts = _parts_of(alike)
+        trees = [part for part in parts if isinstance(part, Trees)]
+        names = _names_in(alike).union(*(part.keys for part in trees))
         if not are_good(names):
             return []
-        instead = redactor.replacements(names, set(chain.from_iterable(texts)))
+        _check_size(parts, min(options.max_bytes, MAX_CHARS))
+        instead = _replacements(names, parts, redactor)
         if instead is None:
             return []
         bodies = [line.encode() for line in _lines(parts, instead)]
@@ -171,18 +189,68 @@ def _bodies(
 
 def _names_in(alike: Alike) -> Set[str]:
     names = {*alike.form.names, *alike.added}
-    return names.union(*(payload.names for payload in alike.payloads if payload))
+    return names.union(*(payload.names or () for payload in alike.payloads if payload))
+
+
+def _check_size(parts: Sequence[Part], max_chars: int) -> None:
+    """Raise if an event may be one of which the careful way leaves something out.
+
+    It does so before it looks for secrets.
+    """
+    chars, values = 0, len(parts)
+    for part in parts:
+        if isinstance(part, Texts):
+            chars += max(map(len, part.column))
+        elif isinstance(part, Trees):
+            chars += max(part.chars)
+            values += part.most
+    if chars > max_chars or values > MAX_VALUES:
+        raise UnusualError
+
+
+def _replacements(
+    names: AbstractSet[str], parts: Sequence[Part], redactor: SupportsReplacements
+) -> Optional[Mapping[str, str]]:
+    """Return what stands for texts with a secret; None if *names* need care."""
+    texts: Set[str] = set()
+    for part in parts:
+        if isinstance(part, Texts):
+            texts.update(part.column)
+        elif isinstance(part, Trees):
+            texts.update(*part.texts)
+    instead: Dict[str, str] = {}
+    for some in _in_portions(texts):
+        found = redactor.replacements(names, some)
+        if found is None:
+            return None
+        instead.update(found)
+    return instead
+
+
+def _in_portions(texts: Set[str]) -> Iterable[AbstractSet[str]]:
+    if sum(map(len, texts)) <= _MAX_AT_ONCE:
+        yield texts
+        return
+    portion: Set[str] = set()
+    chars = 0
+    for text in texts:
+        portion.add(text)
+        chars += len(text)
+        if chars >= _MAX_AT_ONCE:
+            yield portion
+            portion, chars = set(), 0
+    yield portion
 
 
 def _parts_of(alike: Alike) -> List[Part]:
     """Return the JSON of events in parts."""
     form, values = alike.form, alike.values
-    check(TEXTS, alike.agents, *(values[place] for place in form.scanned))
+    check(TEXTS, alike.agents, *(values[place] for place in form.texts_at))
     metadata: List[Part] = [
         _ids(column)
         if place in form.ids
         else _texts(column)
-        if place in form.scanned
+        if place in form.texts_at
         else _part(column)
         for place, column in enumerate(values)
     ]
@@ -209,39 +277,59 @@ def _parts_of(alike: Alike) -> List[Part]:
     return [*parts, last]
 
 
-def _lines(parts: Iterable[Part], instead: Mapping[str, str]) -> List[str]:
-    """Return each event's JSON, with the values of *instead* for its keys."""
-    pattern: List[str] = []
-    columns: List[List[str]] = []
+def _lines(parts: Iterable[Part], instead: Mapping[str, str]) -> Iterable[str]:
+    """Yield each event's JSON, with the values of *instead* for its keys.
+
+    What one needs is freed before the next one's turn: to fill fresh memory with a
+    hundred large ones costs as much as all the rest.
+    """
+    columns: List[Iterable[str]] = []
+    same: List[str] = []
     for part in parts:
-        piece = _encoded(part.column, instead) if isinstance(part, Texts) else part
-        if isinstance(piece, str):
-            pattern.append(piece.replace("%", "%%"))
+        encoded = _encoded(part, instead)
+        if isinstance(encoded, str):
+            same.append(encoded)
         else:
-            pattern.append("%s")
-            columns.append(piece)
-    return list(map(mod, repeat("".join(pattern)), zip(*columns)))
+            columns += (repeat("".join(same)), encoded)
+            same = []
+    # There is at least one column, that of the ids.
+    return map("".join, zip(*columns, repeat("".join(same))))
 
 
-def _encoded(
+def _encoded(part: Part, instead: Mapping[str, str]) -> Union[str, Iterable[str]]:
+    if isinstance(part, Texts):
+        return _encoded_texts(part.column, instead)
+    return _encoded_trees(part, instead) if isinstance(part, Trees) else part
+
+
+def _encoded_texts(
     column: Sequence[str], instead: Mapping[str, str]
-) -> Union[str, List[str]]:
+) -> Union[str, Iterable[str]]:
     if instead:
         column = [instead.get(text, text) for text in column]
     if len(column) == 1:
         return encode_text(column[0])
-    return list(map(encode_text, column))
+    return map(text_encoder(max(map(len, column))), column)
+
+
+def _encoded_trees(trees: Trees, instead: Mapping[str, str]) -> Iterable[str]:
+    for tree, texts, chars, has_packed in zip(*trees[:4]):
+        if instead and not instead.keys().isdisjoint(texts):
+            tree = with_others(tree, instead)  # noqa: PLW2901
+        yield encode_tree(tree, chars, has_packed=has_packed)
 
 
 # -- parts ---------------------------------------------------------------------------
 
 
 def _part(column: Column) -> Part:
-    """Return the part for flat values, which have to be of one kind."""
+    """Return the part for values, which have to be of one kind."""
     kind = type(column[0])
     if kind is str:
         check(TEXTS, column)
         return _texts(column)
+    if kind in _CONTAINERS:
+        return _trees(column)
     if kind in NUMBERS:
         check(NUMBERS, column)
         if not are_plain_numbers(column):
@@ -251,6 +339,26 @@ def _part(column: Column) -> Part:
     if len(set(column)) == 1:
         return AS_WORD[column[0]]
     return [AS_WORD[word] for word in column]
+
+
+def _trees(column: Column) -> Trees:
+    check(_CONTAINERS, column)
+    texts: List[List[str]] = []
+    have_packed: List[bool] = []
+    keys: Set[str] = set()
+    most = 0
+    for tree in column:
+        if type(tree) is tuple and not is_packed(tree):
+            raise UnusualError
+        found: List[str] = []
+        names, values, has_packed = look_into([tree], found, levels=1)
+        check(TEXTS, names)
+        keys.update(names)
+        texts.append(found)
+        have_packed.append(has_packed)
+        most = max(most, values)
+    chars = [sum(map(len, found)) for found in texts]
+    return Trees(column, texts, chars, have_packed, keys, most)
 
 
 def _texts(column: Column) -> Texts:
@@ -304,6 +412,8 @@ def _ids(column: Column) -> List[str]:
 def _payload(payload: Optional[Payload]) -> Sequence[Part]:
     if payload is None:
         return ("null",)
+    if payload.names is None:
+        return tuple(map(_part, payload.columns))
     parts: List[Part] = []
     before = "{"
     for name, column in zip(payload.names, payload.columns):

@@ -10,7 +10,7 @@ import functools
 import json
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ._packing import Packed, parts_of, replaced, unpacked
+from ._packing import Packed, parts_of, replaced, unpacked, unpacked_copy
 from ._plain import AnyEvent, PlainEvent
 from ._raised import marked
 from ._rendering import Renderer
@@ -29,6 +29,9 @@ _IDENTITY = ("event_id", "trace_id", "span_id", "parent_span_id")
 
 _LARGE = 2_000
 """From how many characters on an event most likely holds a chat history."""
+
+_LONG = 64
+"""From how many characters on a text is sooner encoded by orjson and then decoded."""
 
 _MAX_LITERAL = 4_096
 _MAX_LITERALS = 262_144
@@ -131,15 +134,45 @@ def _plain_json(event: PlainEvent) -> str:
     return "".join(pieces)
 
 
+def text_encoder(chars: int) -> Callable[[str], str]:
+    """Return what encodes texts fastest of which the longest has so many characters."""
+    dumps = fast_dumps()
+    if dumps is None or chars < _LONG:
+        return encode_text
+    return lambda text: dumps(text).decode()
+
+
+def encode_tree(tree: Any, chars: int, *, has_packed: bool) -> str:
+    """Return *tree* as JSON, plain JSON data with so many characters of text.
+
+    What is packed in it stays as it is.
+    """
+    dumps = fast_dumps()
+    if dumps is not None:
+        return dumps(unpacked_copy(tree) if has_packed else tree).decode()
+    if _encode_known is None or chars < _LARGE:
+        return _encode_plain(unpacked_copy(tree) if has_packed else tree)
+    if has_packed:
+        tree = replaced(tree, _raw)
+    return tree if type(tree) is _Raw else _encode_known(tree)
+
+
 def _raw(packed: Packed) -> Any:
     """Return a chat history as JSON, where all its messages have the same keys."""
     values, keys, sizes = parts_of(packed)
     if sizes:
         return unpacked(packed)
-    names = [_literal(key).replace("%", "%%") for key in keys]
-    message = ",".join([f"{name}:%s" for name in names])
-    messages = ",".join([f"{{{message}}}"] * (len(values) // len(keys)))
-    return _Raw(f"[{messages % tuple(map(_literal, values))}]")
+    number, width = len(values), len(keys)
+    pieces = [""] * (2 * number + 1)
+    before = "},{"
+    for place, key in enumerate(keys):
+        pieces[2 * place : -1 : 2 * width] = [f"{before}{_literal(key)}:"] * (
+            number // width
+        )
+        before = ","
+    pieces[0], pieces[-1] = "[" + pieces[0][2:], "}]"
+    pieces[1::2] = map(_literal, values)
+    return _Raw("".join(pieces))
 
 
 def encode(event: AnyEvent, max_bytes: int, *, ensure_ascii: bool = False) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 FEW = 3
 """Up to so many messages are not worth it."""
@@ -107,6 +107,11 @@ def unpacked(tree: Any) -> Any:
     return tree
 
 
+def unpacked_copy(tree: Any) -> Any:
+    """Return a copy of *tree* with dicts again in place of what is packed."""
+    return replaced(tree, _messages)
+
+
 def replaced(tree: Any, made: Callable[[Packed], Any]) -> Any:
     """Return a copy of *tree* with what is *made* of it in place of what is packed."""
     kind = type(tree)
@@ -115,6 +120,12 @@ def replaced(tree: Any, made: Callable[[Packed], Any]) -> Any:
     if kind is list:
         return [replaced(item, made) for item in tree]
     return made(tree) if is_packed(tree) else tree
+
+
+def repacked(packed: Packed, instead: Mapping[str, str]) -> Packed:
+    """Return *packed* with the values of *instead* for its texts."""
+    end = number_of_values(packed)
+    return (*(instead.get(text, text) for text in packed[:end]), *packed[end:])
 
 
 def _messages(packed: Packed) -> List[Dict[Any, Any]]:

@@ -21,7 +21,7 @@ from typing import (
     Union,
 )
 
-from ._packing import unpacked
+from ._packing import is_packed, repacked, unpacked
 
 BASE = ("event_id", "logger", "level", "message", "function_name", "module")
 """The metadata of every event."""
@@ -69,7 +69,8 @@ class Form:
 
     __slots__ = (
         *("containers_of", "ids", "ids_of", "in_order", "keys", "names"),
-        *("numbers_of", "pieces", "scanned", "texts", "texts_of", "words_of"),
+        *("numbers_of", "pieces", "scanned", "texts", "texts_at", "texts_of"),
+        "words_of",
     )
 
     def __init__(self, kinds: Mapping[str, int]) -> None:
@@ -79,6 +80,7 @@ class Form:
             tuple(at for at, name in enumerate(kinds) if kinds[name] == kind)
             for kind in (TEXT, ID, NUMBER, WORD, CONTAINER)
         ]
+        self.texts_at = of_kind[TEXT]
         self.scanned = of_kind[TEXT] + of_kind[CONTAINER]
         """The places of what a secret may be in."""
         self.ids = of_kind[ID]
@@ -176,34 +178,33 @@ class PlainEvent:
 
     def copied(self) -> Dict[str, Any]:
         """Return the event as a copy that shares nothing, for who changes it."""
-        return {key: _replaced(item, {}) for key, item in self.as_event().items()}
+        return {key: with_others(item, {}) for key, item in self.as_event().items()}
 
     def with_texts(self, instead: Mapping[str, str]) -> PlainEvent:
         """Return a copy that has other texts, namely the values of *instead*."""
-        self.unpack()
         texts = [instead.get(text, text) for text in self.texts]
         values = self.values.copy()
         for place in self.form.scanned:
-            values[place] = _replaced(values[place], instead)
+            values[place] = with_others(values[place], instead)
         copy = PlainEvent(self.form, texts, values, self.timestamp)
-        copy.added = _replaced(self.added, instead)
-        copy.input_data = _replaced(self.input_data, instead)
-        copy.output_data = _replaced(self.output_data, instead)
+        copy.added = with_others(self.added, instead)
+        copy.input_data = with_others(self.input_data, instead)
+        copy.output_data = with_others(self.output_data, instead)
         copy.cost_usd, copy.latency_ms = self.cost_usd, self.latency_ms
-        copy.names, copy.size = self.names, self.size
+        copy.names, copy.size, copy.is_packed = self.names, self.size, self.is_packed
         return copy
 
 
-def _replaced(tree: Any, instead: Mapping[str, str]) -> Any:
-    """Copy *tree*, at any depth, with the values of *instead* for its keys."""
+def with_others(tree: Any, instead: Mapping[str, str]) -> Any:
+    """Copy *tree*, at any depth, with the values of *instead* for its texts."""
     kind = type(tree)
     if kind is str:
         return instead.get(tree, tree)
     if kind is dict:
-        return {key: _replaced(item, instead) for key, item in tree.items()}
+        return {key: with_others(item, instead) for key, item in tree.items()}
     if kind is list:
-        return [_replaced(item, instead) for item in tree]
-    return tree
+        return [with_others(item, instead) for item in tree]
+    return repacked(tree, instead) if is_packed(tree) else tree
 
 
 AnyEvent = Union[Dict[str, Any], PlainEvent]

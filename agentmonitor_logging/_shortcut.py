@@ -39,7 +39,7 @@ from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, is_id, utc
 MAX_CHARS = 65_536
 """Characters of an event that goes this way: no text needs to be cut."""
 
-_MAX_VALUES = 5_000
+MAX_VALUES = 5_000
 """Values of one, at any depth: none needs to be left out."""
 
 _MAX_LEVELS = MAX_DEPTH + 2
@@ -345,7 +345,7 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
     nodes = [whole for whole in wholes if whole is not None]
     nodes += event.form.containers_of(event.values)
     if nodes:
-        keys = _look_into(event, nodes, texts)
+        keys, _, event.is_packed = look_into(nodes, texts)
         # In this order: a key of the application's may do anything when looked up,
         # and pass for any other.
         if not TEXTS.issuperset(map(type, keys)):
@@ -358,18 +358,23 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
         raise UnusualError
 
 
-def _look_into(event: PlainEvent, nodes: List[Any], texts: List[str]) -> List[Any]:
-    """Note the texts in *nodes*, level by level, and return the keys."""
+def look_into(
+    nodes: List[Any], texts: List[str], levels: int = 0
+) -> Tuple[List[Any], int, bool]:
+    """Note the texts in *nodes*, level by level, of which *levels* are above them.
+
+    Return the keys, the number of values, and whether anything is packed.
+    """
     found: List[Any] = []
     items: Sequence[Any]
-    values = levels = 0
+    values, has_packed = 0, False
     while nodes:
         deeper: List[Any] = []
         for node in nodes:
             kind = type(node)
             if kind is tuple:
                 items, keys, _ = parts_of(node)
-                event.is_packed = True
+                has_packed = True
                 found += keys
             elif kind is list:
                 items = node
@@ -386,10 +391,10 @@ def _look_into(event: PlainEvent, nodes: List[Any], texts: List[str]) -> List[An
                 deeper += _containers_in(items, texts)
             values += len(items)
         levels += 1
-        if values > _MAX_VALUES or levels > _MAX_LEVELS:
+        if values > MAX_VALUES or levels > _MAX_LEVELS:
             raise UnusualError
         nodes = deeper
-    return found
+    return found, values, has_packed
 
 
 def _containers_in(items: Iterable[Any], texts: List[str]) -> List[Any]:
@@ -413,7 +418,7 @@ def _take_history(node: List[Any], texts: List[str], found: List[Any]) -> int:
     if len(node) < _HISTORY or not _PLAIN_DICTS.issuperset(map(type, node)):
         return 0
     values = list(chain.from_iterable(map(dict.values, node)))
-    if len(values) > _MAX_VALUES or not TEXTS.issuperset(map(type, values)):
+    if len(values) > MAX_VALUES or not TEXTS.issuperset(map(type, values)):
         return 0
     found += chain.from_iterable(node)
     texts += values

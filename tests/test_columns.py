@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oddities
+from agentmonitor_logging import _encoding
 from agentmonitor_logging._capsule import Capsule
-from agentmonitor_logging._columns import FEWEST, MAX_CHARS, bodies_of
+from agentmonitor_logging._columns import FEWEST, bodies_of
 from agentmonitor_logging._echo import ACCEPTED_BY
 from agentmonitor_logging._encoding import encode
-from agentmonitor_logging._shortcut import Options, plain_event_of
+from agentmonitor_logging._packing import pack
+from agentmonitor_logging._shortcut import (
+    MAX_CHARS,
+    MAX_VALUES,
+    Options,
+    plain_event_of,
+)
 from agentmonitor_logging._snapshot import EVENT_ID, STANDARD, make_private
 from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import agent_context
@@ -85,6 +93,31 @@ def together(rows: Sequence[Any], options: Options = OPTIONS) -> List[Optional[s
     return [None if body is None else text_of(body) for body in bodies]
 
 
+@contextlib.contextmanager
+def encoded_by(name: str) -> Iterator[None]:
+    """Have JSON made as if orjson was there or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "json":
+            patch.setattr(_encoding, "fast_dumps", lambda: None)
+        yield
+
+
+def history(
+    *contents: str, number: int = 20, role: str = "user"
+) -> List[Dict[str, str]]:
+    """Return a chat history that ends with *contents*."""
+    told = [f"Message {n} of a history, with a text of some length" for n in range(40)]
+    texts = [*told, *contents][-number:]
+    return [{"role": role, "content": text} for text in texts]
+
+
+def packed(messages: List[Dict[str, str]]) -> Any:
+    """Return *messages* as a decorated call has them queued."""
+    in_few = pack(messages, 1_000, 100_000)
+    assert in_few is not None
+    return in_few
+
+
 def text_of(body: bytes) -> str:
     """Return JSON with its ids, which differ each time, made the same."""
     event = json.loads(body, object_pairs_hook=_distinct)
@@ -151,6 +184,24 @@ RECORDS: Dict[str, List[Dict[str, Any]]] = {
     "an agent in what is bound": [
         {"_agent_context": {"agent_id": "x", "user_id": "u"}}
     ],
+    "what is nested": [
+        {"a": {"b": [1, {"c": None}]}, "l": [], "input_data": {"q": [{"r": "s"}]}},
+        {"a": {"b": [0.5, {"d": True}]}, "l": [[]], "input_data": {"q": []}},
+    ],
+    "payloads with other names": [
+        {"input_data": {"a": 1}, "output_data": {"n": {}}},
+        {"input_data": {"b": 2, "c": [3]}, "output_data": {}},
+    ],
+    "payloads that are lists": [
+        {"input_data": ["a", {"b": 1}], "output_data": ("x", 1)},
+        {"input_data": [], "output_data": ()},
+    ],
+    "a history": [{"messages": history("one")}, {"messages": history("two", "%s")}],
+    "a secret in what is nested": [
+        {"a": [f"key {SECRET}"], "input_data": {"q": {"r": "fine"}}},
+        {"a": ["fine"], "input_data": {"q": {"r": f"key {SECRET}"}}},
+    ],
+    "much text": [{"text": "é" * 60_000}, {"text": "\n" * 30_000}],
     "a secret everywhere": [{"msg": f"key {SECRET}", "note": SECRET}],
     "a secret among others": [{"note": "fine"}, {"note": f"key {SECRET}"}],
 }
@@ -174,11 +225,39 @@ CALLS: Dict[str, List[Dict[str, Any]]] = {
         {"told": ("f", " tool ", {"release": "1", "function_name": "g"}, ("q",))}
     ],
     "a secret": [{}, {"given": (f"key {SECRET}",)}, {"output": f"key {SECRET}"}],
+    "a history of some messages": [
+        {"given": (packed(history("one")), "warm"), "output": {"role": "assistant"}},
+        {"given": (packed(history("zwö\n")), "cold"), "output": {"role": "é"}},
+    ],
+    "histories of several lengths": [
+        {"given": (packed(history(number=n)),)} for n in (4, 5, 40, 12)
+    ],
+    "messages with other keys": [
+        {"given": (packed([*history("one"), {"role": "tool", "name": "find"}]),)},
+        {"given": (packed(history("one", "two")),)},
+    ],
+    "a short history": [{"given": (history("one", number=2),)}],
+    "a history by name": [{"given": {"messages": packed(history("one")), "n": 1}}],
+    "a history inside of something": [
+        {"given": ({"body": {"messages": packed(history(text))}},)}
+        for text in ("one", f"key {SECRET}")
+    ],
+    "lists that are returned": [{"output": [1, {"a": "b"}]}, {"output": ["c"]}],
+    "a secret in a history": [
+        {"given": (packed(history("one")),)},
+        {"given": (packed(history(f"key {SECRET}", "two")),)},
+        {"given": (packed(history(f"key {SECRET}", number=4)),)},
+        {"given": (packed(history("one")), [{"t": SECRET}])},
+    ],
     "a secret name": [{"given": {"password": "kitten"}}],
+    "a secret name inside": [
+        {"given": ({"password": "kitten"},)},
+        {"given": (packed([{"role": "x", "api_key": "kitten"}] * 4),)},
+    ],
     "functions": [{}, {"told": ("other", "call", {}, ("question",))}],
     "times apart": [{"began": 1.5}, {"began": 1_792_152_000.9999999, "latency": 0}],
 }
-TAKEN = frozenset((*RECORDS, *CALLS)) - {"a secret name"}
+TAKEN = frozenset((*RECORDS, *CALLS)) - {"a secret name", "a secret name inside"}
 
 
 def rows_of(name: str) -> List[Any]:
@@ -188,11 +267,13 @@ def rows_of(name: str) -> List[Any]:
     return kinds * FEWEST
 
 
+@pytest.mark.parametrize("encoder", ["json", "orjson"])
 @pytest.mark.parametrize("name", dict.fromkeys((*RECORDS, *CALLS)))
-def test_each_comes_out_as_by_itself(name: str) -> None:
+def test_each_comes_out_as_by_itself(name: str, encoder: str) -> None:
     """Many at once make the same JSON, in the order in which they came."""
     rows = rows_of(name)
-    bodies = together(rows)
+    with encoded_by(encoder):
+        bodies = together(rows)
 
     assert SECRET not in str(bodies)
     if name in TAKEN:
@@ -255,7 +336,8 @@ ODD: Dict[str, Any] = {
     "a status of its own": queued(status="odd"),
     "another type": queued(n="text"),
     "an object": queued(n=oddities.Card("x")),
-    "a container": queued(n=[1]),
+    "an object in a container": queued(n=[oddities.Card("x")]),
+    "a tuple": queued(n=({"a": "b"},)),
     "a large number": queued(n=2**63),
     "no number": queued(n=float("nan")),
     "half a surrogate": queued(msg="\ud800"),
@@ -270,8 +352,11 @@ ODD: Dict[str, Any] = {
     "of another process": {**queued(), ACCEPTED_BY: (FORKS + 1, LEDGER)},
     "a record that nobody counts": {**queued(), ACCEPTED_BY: ()},
     "a call that failed to be cheap": call(given=(oddities.Card("x"),)),
-    "a call with a list": call(output=[1, 2]),
+    "a call with an object in a list": call(output=[1, oddities.Card("x")]),
+    "a call with a tuple": call(given=(("a", "b"),)),
     "a call with much text": call(output="x" * 70_000),
+    "a call with much text in a list": call(output=["x" * 70_000]),
+    "a call with many values": call(output=[list(range(MAX_VALUES))]),
     "a call at an odd time": call(latency=-5),
     "a call bound to an object": call(context={"session_id": 7}),
     "a call bound to more": call(context={"metadata": {"a": "b"}}),
@@ -313,15 +398,57 @@ def test_a_level_of_the_handler_leaves_out_what_is_below() -> None:
     assert [None] * len(rows) == together(rows, OPTIONS._replace(least=30))
 
 
-def test_what_is_long_is_left_to_others() -> None:
-    """With long texts nothing is saved, and they are not all joined to find out."""
-    rows = [queued(text="x" * (MAX_CHARS - 50)), *[queued(text="x")] * FEWEST]
-    longer = [queued(text="x" * MAX_CHARS), *[queued(text="x")] * FEWEST]
+def test_what_may_have_to_be_cut_is_left_to_others() -> None:
+    """All of an event's texts count, wherever they are."""
+    half = "x" * (MAX_CHARS // 2)
 
-    assert None not in together(rows)
-    assert {None} == set(together(longer))
-    assert {None} == set(together(rows, OPTIONS._replace(max_bytes=MAX_CHARS - 500)))
-    assert {None} == set(together(rows, OPTIONS._replace(max_bytes=MAX_CHARS - 10)))
+    for longer in (half, [half], {"a": {"b": half}}):
+        rows = [queued(a=half[50:], b=longer), *[queued(a="", b=longer)] * FEWEST]
+        assert None not in together(rows)
+        assert {None} == set(together(rows, OPTIONS._replace(max_bytes=60_000)))
+        rows[1] = queued(a=half, b=longer)
+        assert {None} == set(together(rows))
+
+
+def test_what_is_larger_as_json_is_left_to_others() -> None:
+    """Escapes may make an event too large that has few characters."""
+    rows = [queued(text="\n" * 2_000)] * FEWEST
+
+    assert None not in together(rows, OPTIONS._replace(max_bytes=5_000))
+    assert {None} == set(together(rows, OPTIONS._replace(max_bytes=4_000)))
+
+
+def test_as_many_values_are_taken_as_need_not_be_left_out() -> None:
+    """All of an event's values count, wherever they are."""
+    many = list(range(MAX_VALUES // 2))
+
+    assert None not in together([call(output=[many, 1])] * FEWEST)
+    assert {None} == set(together([call((many,), [many])] * FEWEST))
+
+
+class Searched(Redactor):
+    """Note how much is searched at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chars: List[int] = []
+
+    def replacements(self, names: Any, texts: Any) -> Any:
+        self.chars.append(sum(map(len, texts)))
+        return super().replacements(names, texts)
+
+
+def test_not_all_that_is_long_is_searched_at_once() -> None:
+    """A hundred long texts are searched in portions, and every secret is found."""
+    redactor = Searched()
+    rows = [queued(text=f"{n} {'x' * 60_000} key {SECRET}") for n in range(40)]
+    bodies: Set[Any] = {*bodies_of(rows, OPTIONS, redactor)}
+
+    assert len(redactor.chars) > 5
+    assert max(redactor.chars) < 400_000
+    assert sum(redactor.chars) > 40 * 60_000
+    assert None not in bodies
+    assert SECRET not in str(bodies)
 
 
 def test_what_is_cut_before_it_is_redacted_is_left_to_others() -> None:
@@ -339,7 +466,7 @@ def test_names_that_are_no_texts_are_left_to_others(
 ) -> None:
     """The application may name its levels as it likes."""
     monkeypatch.setitem(logging._levelToName, 25, level_name)
-    told = ("f", Stripped("x"), {}, ("question",))
+    told: Any = ("f", Stripped("x"), {}, ("question",))
 
     assert {None} == set(together([call(level=25)] * FEWEST))
     assert {None} == set(together([call(told=told)] * FEWEST))
@@ -445,44 +572,61 @@ NAMES = st.sampled_from(
     span_id parent_span_id session_id user_id function_name timestamp agent_id event_id
     error_message level logger module other more password %s " \\ {0}""".split()
 )
-FLAT = st.one_of(SCALARS, st.dictionaries(NAMES, SCALARS, max_size=3))
+WORDS = st.one_of(st.text(max_size=4), st.sampled_from([f"key {SECRET}", "x" * 3_000]))
+HISTORIES = st.lists(
+    st.dictionaries(NAMES, WORDS, min_size=1, max_size=2), min_size=4, max_size=9
+)
+NESTED = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5), st.dictionaries(NAMES, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+ENCODERS = st.sampled_from(["json", "orjson"])
+INPUTS = st.one_of(NESTED, HISTORIES.map(packed))
 
 
 @st.composite
 def alike(draw: Any) -> List[Any]:
     """Draw records, of which some have other values."""
-    extra = draw(st.dictionaries(NAMES, FLAT, max_size=4))
+    extra = draw(st.dictionaries(NAMES, NESTED, max_size=4))
     with agent_context(**draw(st.dictionaries(NAMES, SCALARS, max_size=2))):
         rows = [queued("of %s", ("a",), **extra) for _ in range(FEWEST)]
         for name in extra:
             if draw(st.booleans()):
-                rows.append(queued("of %s", (2,), **{**extra, name: draw(FLAT)}))
+                rows.append(queued("of %s", (2,), **{**extra, name: draw(NESTED)}))
     return rows
 
 
 @settings(max_examples=400, deadline=None)
-@given(alike(), st.dictionaries(NAMES, SCALARS, max_size=2))
+@given(alike(), st.dictionaries(NAMES, SCALARS, max_size=2), ENCODERS)
 def test_any_that_are_taken_come_out_as_by_themselves(
-    rows: List[Any], metadata: Dict[str, Any]
+    rows: List[Any], metadata: Dict[str, Any], encoder: str
 ) -> None:
     """There are no records of which the two ways make different JSON."""
     options = OPTIONS._replace(metadata=metadata)
 
-    for body, alone in zip(together(rows, options), one_by_one(rows, options)):
+    with encoded_by(encoder):
+        bodies = together(rows, options)
+    for body, alone in zip(bodies, one_by_one(rows, options)):
         assert body is None or body == alone
 
 
 @settings(max_examples=400, deadline=None)
 @given(
-    st.lists(st.tuples(st.tuples(FLAT), FLAT), min_size=1, max_size=3),
+    st.lists(st.tuples(st.tuples(INPUTS), NESTED), min_size=1, max_size=3),
     st.dictionaries(NAMES, SCALARS, max_size=2),
+    ENCODERS,
 )
 def test_any_calls_that_are_taken_come_out_as_by_themselves(
-    calls: List[Any], bound: Dict[str, Any]
+    calls: List[Any], bound: Dict[str, Any], encoder: str
 ) -> None:
     """Nor are there any calls."""
     rows = [call(given, output, context=bound or None) for given, output in calls]
     rows *= FEWEST
 
-    for body, alone in zip(together(rows), one_by_one(rows)):
+    with encoded_by(encoder):
+        bodies = together(rows)
+    for body, alone in zip(bodies, one_by_one(rows)):
         assert body is None or body == alone
