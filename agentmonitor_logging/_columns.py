@@ -3,7 +3,7 @@
 A program logs in few places, so the records that came in together are mostly alike but
 for some of their values. What is the same in all is looked through and encoded once,
 and the rest goes through each step as a whole column, at a third of what it costs one
-by one.
+by one. What is nested is found and written row by row.
 
 Only what is plain JSON data and short goes this way. In any doubt there is no body, and
 `_shortcut` or the careful way is taken. What comes out is what those would make; a test
@@ -59,10 +59,6 @@ from ._wire import utc, utc_in_parts
 
 FEWEST = 8
 """How many events are alike at least: with fewer, more is found out than is saved."""
-
-_MAX_AT_ONCE = 262_144
-"""About how many characters are searched for secrets at once: while that is done the
-application waits."""
 
 _BASE = len(BASE)
 _CONTAINERS = frozenset((dict, list, tuple))
@@ -173,12 +169,12 @@ def _bodies(
         read = of_calls if type(rows[0]) is tuple else of_records
         alike = read(rows, options)
         parts = _parts_of(alike)
+        _check_size(parts, min(options.max_bytes, MAX_CHARS))
         trees = [part for part in parts if isinstance(part, Trees)]
         names = _names_in(alike).union(*(part.keys for part in trees))
         if not are_good(names):
             return []
-        _check_size(parts, min(options.max_bytes, MAX_CHARS))
-        instead = _replacements(names, parts, redactor)
+        instead = redactor.replacements(names, _texts_in(parts))
         if instead is None:
             return []
         bodies = [line.encode() for line in _lines(parts, instead)]
@@ -208,38 +204,14 @@ def _check_size(parts: Sequence[Part], max_chars: int) -> None:
         raise UnusualError
 
 
-def _replacements(
-    names: AbstractSet[str], parts: Sequence[Part], redactor: SupportsReplacements
-) -> Optional[Mapping[str, str]]:
-    """Return what stands for texts with a secret; None if *names* need care."""
+def _texts_in(parts: Sequence[Part]) -> Set[str]:
     texts: Set[str] = set()
     for part in parts:
         if isinstance(part, Texts):
             texts.update(part.column)
         elif isinstance(part, Trees):
             texts.update(*part.texts)
-    instead: Dict[str, str] = {}
-    for some in _in_portions(texts):
-        found = redactor.replacements(names, some)
-        if found is None:
-            return None
-        instead.update(found)
-    return instead
-
-
-def _in_portions(texts: Set[str]) -> Iterable[AbstractSet[str]]:
-    if sum(map(len, texts)) <= _MAX_AT_ONCE:
-        yield texts
-        return
-    portion: Set[str] = set()
-    chars = 0
-    for text in texts:
-        portion.add(text)
-        chars += len(text)
-        if chars >= _MAX_AT_ONCE:
-            yield portion
-            portion, chars = set(), 0
-    yield portion
+    return texts
 
 
 def _parts_of(alike: Alike) -> List[Part]:
@@ -313,10 +285,11 @@ def _encoded_texts(
 
 
 def _encoded_trees(trees: Trees, instead: Mapping[str, str]) -> Iterable[str]:
-    for tree, texts, chars, has_packed in zip(*trees[:4]):
-        if instead and not instead.keys().isdisjoint(texts):
-            tree = with_others(tree, instead)  # noqa: PLW2901
-        yield encode_tree(tree, chars, has_packed=has_packed)
+    rows = zip(trees.column, trees.texts, trees.chars, trees.have_packed)
+    for tree, texts, chars, has_packed in rows:
+        is_clean = not instead or instead.keys().isdisjoint(texts)
+        clean = tree if is_clean else with_others(tree, instead)
+        yield encode_tree(clean, chars, has_packed=has_packed)
 
 
 # -- parts ---------------------------------------------------------------------------

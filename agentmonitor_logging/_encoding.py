@@ -162,15 +162,14 @@ def _raw(packed: Packed) -> Any:
     values, keys, sizes = parts_of(packed)
     if sizes:
         return unpacked(packed)
-    number, width = len(values), len(keys)
-    pieces = [""] * (2 * number + 1)
+    messages = len(values) // len(keys)
+    pieces = [""] * (2 * len(values) + 1)
     before = "},{"
     for place, key in enumerate(keys):
-        pieces[2 * place : -1 : 2 * width] = [f"{before}{_literal(key)}:"] * (
-            number // width
-        )
+        name = f"{before}{_literal(key)}:"
+        pieces[2 * place : -1 : 2 * len(keys)] = [name] * messages
         before = ","
-    pieces[0], pieces[-1] = "[" + pieces[0][2:], "}]"
+    pieces[0], pieces[-1] = f"[{{{pieces[0][3:]}", "}]"
     pieces[1::2] = map(_literal, values)
     return _Raw("".join(pieces))
 

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ._plain import AnyEvent, PlainEvent
 
 FOREVER = float("inf")
-_MAX_CHARS = 262_144
-"""About how many characters are redacted at once, as long as all others wait."""
 _SAME_CLOSE = 0.1
 """Seconds within which the close of a queue handler follows that of its own target."""
 
@@ -206,19 +204,13 @@ class AgentMonitorHandler(logging.Handler):
         if self._sampler.keeps_all:
             bodies = self._bodies_of(queued, options, self._redactor)
         made: List[Union[bytes, PlainEvent]] = []
-        count = chars = 0
         for one, body in zip(queued, bodies):
             event = body or self._plain_event_of(one, options)
             if event is None:
                 break
             made.append(event)
-            count += 1
-            chars += 0 if isinstance(event, bytes) else event.size
-            if chars > _MAX_CHARS:
-                self._take_made(made, forks)
-                made, chars = [], 0
         self._take_made(made, forks)
-        return count
+        return len(made)
 
     def _take_made(self, made: Sequence[Union[bytes, PlainEvent]], forks: int) -> None:
         """Ship events, or their JSON where nothing is left to do."""

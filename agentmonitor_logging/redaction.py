@@ -22,6 +22,7 @@ from typing import (
     Dict,
     FrozenSet,
     Iterable,
+    Iterator,
     List,
     Mapping,
     Optional,
@@ -65,6 +66,9 @@ MAX_JSON_LEVELS = 3
 MAX_NODES = 200_000
 """Containers visited per tree: far more than a real event has, so this only ends a
 tree which contains itself."""
+
+_MAX_AT_ONCE = 262_144
+"""About how many characters are searched at once: the application waits meanwhile."""
 
 _MAX_SHOWN_CHARS = 80
 _MAX_REMEMBERED = 1024
@@ -202,13 +206,13 @@ class Redactor:
             if self._is_secret(name) or self._named_anew(name) != name:
                 return None
             self._remember_key(name)
-        fresh = list(texts - self._clean_texts)
-        if not fresh:
-            return {}
-        if self._harmless(fresh):
-            self._remember(fresh)
-            return {}
-        return self._replacements(fresh)
+        instead: Dict[str, str] = {}
+        for fresh in _in_portions(list(texts - self._clean_texts)):
+            if self._harmless(fresh):
+                self._remember(fresh)
+            else:
+                instead.update(self._replacements(fresh))
+        return instead
 
     def _redacted_copy(self, event: PlainEvent) -> Dict[str, Any]:
         try:
@@ -459,6 +463,19 @@ def _plain(value: Any) -> Union[str, Tree]:
     if isinstance(value, (list, tuple)):
         return list(value)
     return REDACTED
+
+
+def _in_portions(texts: List[str]) -> Iterator[List[str]]:
+    """Yield *texts*, so many of them each time as are searched at once."""
+    if texts and sum(map(len, texts)) <= _MAX_AT_ONCE:
+        yield texts
+        return
+    start = chars = 0
+    for end, text in enumerate(texts, 1):
+        chars += len(text)
+        if chars >= _MAX_AT_ONCE or end == len(texts):
+            yield texts[start:end]
+            start, chars = end, 0
 
 
 def _like_json(text: str) -> bool:

@@ -891,6 +891,32 @@ def test_many_events_are_redacted_as_each_is(cases: Any, clean: int) -> None:
     assert before == dicts(events)
 
 
+class Noting(Redactor):
+    """Note how much is searched at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chars: List[int] = []
+
+    def _harmless(self, texts: Sequence[str]) -> bool:
+        self.chars.append(sum(map(len, texts)))
+        return super()._harmless(texts)
+
+
+@pytest.mark.parametrize("number", [1, 4, 5, 9, 40])
+def test_many_long_texts_are_searched_in_portions(number: int) -> None:
+    """Who searches megabytes at once holds up the application; none is left out."""
+    redactor, key = Noting(), "sk-" + MIXED
+    clean = {f"{n} {'x' * 60_000}" for n in range(number)}
+
+    assert redactor.replacements(set(), clean) == {}
+    assert max(redactor.chars) < 330_000
+    assert sum(redactor.chars) == sum(map(len, clean))
+    instead = redactor.replacements(set(), {*clean, f"key {key} {'y' * 60_000}"})
+    assert instead is not None
+    assert list(instead.values()) == [f"key {REDACTED} {'y' * 60_000}"]
+
+
 def test_what_stands_for_a_text_is_remembered_and_the_text_is_not() -> None:
     """A history with a secret comes again with every call; no secret is kept for it."""
     text = "the key is sk-" + MIXED
