@@ -20,6 +20,7 @@ from typing import (
     Callable,
     Dict,
     Iterable,
+    Iterator,
     List,
     Mapping,
     NamedTuple,
@@ -60,6 +61,10 @@ from ._wire import utc, utc_in_parts
 FEWEST = 8
 """How many events are alike at least: with fewer, more is found out than is saved."""
 
+MOST_CHARS, MOST_VALUES = 1_048_576, 20_000
+"""Characters of text in all events that go together, and nested values: with more of
+them, who goes through them at once holds up the application, and nothing is saved."""
+
 _BASE = len(BASE)
 _CONTAINERS = frozenset((dict, list, tuple))
 
@@ -75,7 +80,7 @@ class Trees(NamedTuple):
 
     column: Column
     texts: Sequence[List[str]]
-    chars: Sequence[int]
+    chars: List[int]
     have_packed: Sequence[bool]
     keys: AbstractSet[str]
     most: int
@@ -177,10 +182,14 @@ def _bodies(
         instead = redactor.replacements(names, _texts_in(parts))
         if instead is None:
             return []
-        bodies = [line.encode() for line in _lines(parts, instead)]
+        bodies: List[bytes] = []
+        for line in _lines(parts, instead):
+            bodies.append(line.encode())
+            if len(bodies[-1]) > options.max_bytes:
+                return []
     except BaseException:  # not what is expected here; see above
         return []
-    return bodies if max(map(len, bodies)) <= options.max_bytes else []
+    return bodies if len(bodies) == len(rows) else []
 
 
 def _names_in(alike: Alike) -> Set[str]:
@@ -189,18 +198,25 @@ def _names_in(alike: Alike) -> Set[str]:
 
 
 def _check_size(parts: Sequence[Part], max_chars: int) -> None:
-    """Raise if an event may be one of which the careful way leaves something out.
+    """Raise if all are too large, or one may be too large to be sent as it is.
 
-    It does so before it looks for secrets.
+    Of such a one the careful way leaves something out before it looks for secrets.
     """
-    chars, values = 0, len(parts)
+    chars = values = of_all = 0
     for part in parts:
+        if isinstance(part, str):
+            continue
+        values += 1
         if isinstance(part, Texts):
-            chars += max(map(len, part.column))
+            sizes = list(map(len, part.column))
         elif isinstance(part, Trees):
-            chars += max(part.chars)
+            sizes = part.chars
             values += part.most
-    if chars > max_chars or values > MAX_VALUES:
+        else:
+            continue
+        chars += max(sizes)
+        of_all += sum(sizes)
+    if chars > max_chars or values > MAX_VALUES or of_all > MOST_CHARS:
         raise UnusualError
 
 
@@ -271,7 +287,10 @@ def _lines(parts: Iterable[Part], instead: Mapping[str, str]) -> Iterable[str]:
 def _encoded(part: Part, instead: Mapping[str, str]) -> Union[str, Iterable[str]]:
     if isinstance(part, Texts):
         return _encoded_texts(part.column, instead)
-    return _encoded_trees(part, instead) if isinstance(part, Trees) else part
+    if isinstance(part, Trees):
+        trees = _encoded_trees(part, instead)
+        return next(trees) if len(part.column) == 1 else trees
+    return part
 
 
 def _encoded_texts(
@@ -284,7 +303,7 @@ def _encoded_texts(
     return map(text_encoder(max(map(len, column))), column)
 
 
-def _encoded_trees(trees: Trees, instead: Mapping[str, str]) -> Iterable[str]:
+def _encoded_trees(trees: Trees, instead: Mapping[str, str]) -> Iterator[str]:
     rows = zip(trees.column, trees.texts, trees.chars, trees.have_packed)
     for tree, texts, chars, has_packed in rows:
         is_clean = not instead or instead.keys().isdisjoint(texts)
@@ -319,13 +338,16 @@ def _trees(column: Column) -> Trees:
     texts: List[List[str]] = []
     have_packed: List[bool] = []
     keys: Set[str] = set()
-    most = 0
+    most = of_all = 0
     for tree in column:
         if type(tree) is tuple and not is_packed(tree):
             raise UnusualError
         found: List[str] = []
         names, values, has_packed = look_into([tree], found, levels=1)
         check(TEXTS, names)
+        of_all += values
+        if of_all > MOST_VALUES:
+            raise UnusualError
         keys.update(names)
         texts.append(found)
         have_packed.append(has_packed)

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from ._plain import AnyEvent, PlainEvent
 
 FOREVER = float("inf")
+_MAX_CHARS = 262_144
+_MIN_CHARS = 16
+"""About how many characters are gone through at once, and for how many a text counts
+besides its own: the application waits meanwhile, and their JSON takes memory."""
 _SAME_CLOSE = 0.1
 """Seconds within which the close of a queue handler follows that of its own target."""
 
@@ -204,13 +208,20 @@ class AgentMonitorHandler(logging.Handler):
         if self._sampler.keeps_all:
             bodies = self._bodies_of(queued, options, self._redactor)
         made: List[Union[bytes, PlainEvent]] = []
+        count = size = 0
         for one, body in zip(queued, bodies):
             event = body or self._plain_event_of(one, options)
             if event is None:
                 break
             made.append(event)
+            count += 1
+            if not isinstance(event, bytes):
+                size += event.size + _MIN_CHARS * len(event.texts)
+                if size > _MAX_CHARS:
+                    self._take_made(made, forks)
+                    made, size = [], 0
         self._take_made(made, forks)
-        return len(made)
+        return count
 
     def _take_made(self, made: Sequence[Union[bytes, PlainEvent]], forks: int) -> None:
         """Ship events, or their JSON where nothing is left to do."""

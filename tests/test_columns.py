@@ -224,6 +224,9 @@ CALLS: Dict[str, List[Dict[str, Any]]] = {
     "metadata": [
         {"told": ("f", " tool ", {"release": "1", "function_name": "g"}, ("q",))}
     ],
+    "metadata that is nested": [
+        {"told": ("f", "tool", {"tags": ["a", {"b": 1}], "n": [SECRET]}, ("q",))}
+    ],
     "a secret": [{}, {"given": (f"key {SECRET}",)}, {"output": f"key {SECRET}"}],
     "a history of some messages": [
         {"given": (packed(history("one")), "warm"), "output": {"role": "assistant"}},
@@ -420,19 +423,29 @@ def test_what_is_larger_as_json_is_left_to_others() -> None:
 
 def test_as_many_values_are_taken_as_need_not_be_left_out() -> None:
     """All of an event's values count, wherever they are."""
-    many = list(range(MAX_VALUES // 2))
+    many = list(range(MAX_VALUES // 2 - 50))
 
-    assert None not in together([call(output=[many, 1])] * FEWEST)
-    assert {None} == set(together([call((many,), [many])] * FEWEST))
+    assert None not in together([call((many,), [many])] * FEWEST)
+    assert {None} == set(together([call((many, many), [many])] * FEWEST))
 
 
 def test_a_secret_in_any_of_many_long_texts_is_found() -> None:
     """However much there is to be searched."""
-    rows = [queued(text=f"{n} {'x' * 60_000} key {SECRET}") for n in range(40)]
+    rows = [queued(text=f"{n} {'x' * 60_000} key {SECRET}") for n in range(17)]
     bodies = bodies_of(rows, OPTIONS, Redactor())
 
     assert None not in bodies
     assert SECRET not in str(bodies)
+
+
+def test_no_more_goes_together_than_can_be_gone_through_at_once() -> None:
+    """Who does so with megabytes, or with a hundred thousand values, is in the way."""
+    long = [queued(text=f"{n} {'x' * 60_000}") for n in range(18)]
+    wide = [call(output=[str(at + n) for at in range(2_000)]) for n in range(11)]
+
+    for many in (long, wide):
+        assert {None} == set(together(many))
+        assert None not in together(many[:FEWEST])
 
 
 def test_what_is_cut_before_it_is_redacted_is_left_to_others() -> None:
