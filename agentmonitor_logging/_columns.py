@@ -20,76 +20,30 @@ from typing import (
     Callable,
     Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Protocol,
     Sequence,
     Set,
-    Union,
 )
 
-from ._alike import (
-    NUMBERS,
-    PLAIN,
-    WORDS,
-    Alike,
-    Column,
-    Payload,
-    check,
-    of_calls,
-    of_records,
-)
+from ._alike import PLAIN, Alike, Column, Payload, check, of_calls, of_records
 from ._capsule import REST, likeness_of
-from ._encoding import AS_WORD, encode_text, encode_tree, text_encoder
-from ._packing import is_packed
-from ._plain import BASE, as_key, with_others
+from ._encoding import encode_text
+from ._parts import Encoded, Part, Scanned, Texts, numbers, part_of
+from ._plain import BASE, as_key
 from ._shapes import are_good
-from ._shortcut import (
-    MAX_CHARS,
-    MAX_VALUES,
-    TEXTS,
-    Options,
-    UnusualError,
-    are_plain_numbers,
-    look_into,
-)
+from ._shortcut import MAX_CHARS, MAX_VALUES, TEXTS, Options, UnusualError
 from ._wire import utc, utc_in_parts
 
 FEWEST = 8
 """How many events are alike at least: with fewer, more is found out than is saved."""
 
-MOST_CHARS, MOST_VALUES = 1_048_576, 20_000
-"""Characters of text in all events that go together, and nested values: with more of
-them, who goes through them at once holds up the application, and nothing is saved."""
+MOST_CHARS = 1_048_576
+"""Characters of text in all events that go together: with more, see `MOST_VALUES`."""
 
 _BASE = len(BASE)
-_CONTAINERS = frozenset((dict, list, tuple))
-
-
-class Texts(NamedTuple):
-    """Texts in which a secret may be: a column, or one that is the same in all."""
-
-    column: Sequence[str]
-
-
-class Trees(NamedTuple):
-    """A column of what is nested, and what is in each."""
-
-    column: Column
-    texts: Sequence[List[str]]
-    chars: List[int]
-    have_packed: Sequence[bool]
-    keys: AbstractSet[str]
-    most: int
-    """How many values one has at most."""
-
-
-Part = Union[str, List[str], Texts, Trees]
-"""A piece of JSON that is the same in all events, or one for each, or what else they
-have there."""
 
 
 class SupportsReplacements(Protocol):
@@ -174,12 +128,15 @@ def _bodies(
         read = of_calls if type(rows[0]) is tuple else of_records
         alike = read(rows, options)
         parts = _parts_of(alike)
-        _check_size(parts, min(options.max_bytes, MAX_CHARS))
-        trees = [part for part in parts if isinstance(part, Trees)]
-        names = _names_in(alike).union(*(part.keys for part in trees))
+        scanned = [part for part in parts if not isinstance(part, (str, list))]
+        _check_size(parts, scanned, min(options.max_bytes, MAX_CHARS))
+        names = _names_in(alike, scanned)
         if not are_good(names):
             return []
-        instead = redactor.replacements(names, _texts_in(parts))
+        texts: Set[str] = set()
+        for part in scanned:
+            part.add_to(texts)
+        instead = redactor.replacements(names, texts)
         if instead is None:
             return []
         bodies: List[bytes] = []
@@ -192,42 +149,27 @@ def _bodies(
     return bodies if len(bodies) == len(rows) else []
 
 
-def _names_in(alike: Alike) -> Set[str]:
+def _names_in(alike: Alike, scanned: Iterable[Scanned]) -> Set[str]:
     names = {*alike.form.names, *alike.added}
-    return names.union(*(payload.names or () for payload in alike.payloads if payload))
+    for payload in alike.payloads:
+        if payload is not None:
+            names.update(payload.names or ())
+    return names.union(*(part.keys for part in scanned))
 
 
-def _check_size(parts: Sequence[Part], max_chars: int) -> None:
+def _check_size(
+    parts: Sequence[Part], scanned: Sequence[Scanned], max_chars: int
+) -> None:
     """Raise if all are too large, or one may be too large to be sent as it is.
 
     Of such a one the careful way leaves something out before it looks for secrets.
     """
-    chars = values = of_all = 0
-    for part in parts:
-        if isinstance(part, str):
-            continue
-        values += 1
-        if isinstance(part, Texts):
-            sizes = list(map(len, part.column))
-        elif isinstance(part, Trees):
-            sizes = part.chars
-            values += part.most
-        else:
-            continue
-        chars += max(sizes)
-        of_all += sum(sizes)
+    chars = sum(max(part.chars) for part in scanned)
+    values = sum(not isinstance(part, str) for part in parts)
+    values += sum(part.most for part in scanned)
+    of_all = sum(sum(part.chars) for part in scanned)
     if chars > max_chars or values > MAX_VALUES or of_all > MOST_CHARS:
         raise UnusualError
-
-
-def _texts_in(parts: Sequence[Part]) -> Set[str]:
-    texts: Set[str] = set()
-    for part in parts:
-        if isinstance(part, Texts):
-            texts.update(part.column)
-        elif isinstance(part, Trees):
-            texts.update(*part.texts)
-    return texts
 
 
 def _parts_of(alike: Alike) -> List[Part]:
@@ -237,25 +179,25 @@ def _parts_of(alike: Alike) -> List[Part]:
     metadata: List[Part] = [
         _ids(column)
         if place in form.ids
-        else _texts(column)
+        else Texts(column)
         if place in form.texts_at
-        else _part(column)
+        else part_of(column)
         for place, column in enumerate(values)
     ]
     # What is further metadata brings its comma itself.
     added: List[Part] = []
     for name, column in alike.added.items():
-        added += (f",{as_key(name)}", _part(column))
+        added += (f",{as_key(name)}", part_of(column))
     in_order: Sequence[Sequence[Part]] = (
-        (_texts(alike.agents),),
-        (_texts(alike.event_types),),
+        (Texts(alike.agents),),
+        (Texts(alike.event_types),),
         _moments(alike.began),
         *map(_payload, alike.payloads),
         *zip(metadata[:_BASE]),
         added,
         *zip(metadata[_BASE:]),
-        (_numbers(alike.costs),),
-        (_numbers(alike.latencies),),
+        (numbers(alike.costs),),
+        (numbers(alike.latencies),),
     )
     *before, last = form.pieces[::2]
     parts: List[Part] = []
@@ -274,7 +216,8 @@ def _lines(parts: Iterable[Part], instead: Mapping[str, str]) -> Iterable[str]:
     columns: List[Iterable[str]] = []
     same: List[str] = []
     for part in parts:
-        encoded = _encoded(part, instead)
+        encoded: Encoded
+        encoded = part if isinstance(part, (str, list)) else part.encoded(instead)
         if isinstance(encoded, str):
             same.append(encoded)
         else:
@@ -282,112 +225,6 @@ def _lines(parts: Iterable[Part], instead: Mapping[str, str]) -> Iterable[str]:
             same = []
     # There is at least one column, that of the ids.
     return map("".join, zip(*columns, repeat("".join(same))))
-
-
-def _encoded(part: Part, instead: Mapping[str, str]) -> Union[str, Iterable[str]]:
-    if isinstance(part, Texts):
-        return _encoded_texts(part.column, instead)
-    if isinstance(part, Trees):
-        trees = _encoded_trees(part, instead)
-        return next(trees) if len(part.column) == 1 else trees
-    return part
-
-
-def _encoded_texts(
-    column: Sequence[str], instead: Mapping[str, str]
-) -> Union[str, Iterable[str]]:
-    if instead:
-        column = [instead.get(text, text) for text in column]
-    if len(column) == 1:
-        return encode_text(column[0])
-    return map(text_encoder(max(map(len, column))), column)
-
-
-def _encoded_trees(trees: Trees, instead: Mapping[str, str]) -> Iterator[str]:
-    rows = zip(trees.column, trees.texts, trees.chars, trees.have_packed)
-    for tree, texts, chars, has_packed in rows:
-        is_clean = not instead or instead.keys().isdisjoint(texts)
-        clean = tree if is_clean else with_others(tree, instead)
-        yield encode_tree(clean, chars, has_packed=has_packed)
-
-
-# -- parts ---------------------------------------------------------------------------
-
-
-def _part(column: Column) -> Part:
-    """Return the part for values, which have to be of one kind."""
-    kind = type(column[0])
-    if kind is str:
-        check(TEXTS, column)
-        return _texts(column)
-    if kind in _CONTAINERS:
-        return _trees(column)
-    if kind in NUMBERS:
-        check(NUMBERS, column)
-        if not are_plain_numbers(column):
-            raise UnusualError
-        return _numbers(column)
-    check(WORDS, column)
-    if len(set(column)) == 1:
-        return AS_WORD[column[0]]
-    return [AS_WORD[word] for word in column]
-
-
-def _trees(column: Column) -> Trees:
-    check(_CONTAINERS, column)
-    texts: List[List[str]] = []
-    have_packed: List[bool] = []
-    keys: Set[str] = set()
-    most = of_all = 0
-    for tree in column:
-        if type(tree) is tuple and not is_packed(tree):
-            raise UnusualError
-        found: List[str] = []
-        names, values, has_packed = look_into([tree], found, levels=1)
-        check(TEXTS, names)
-        of_all += values
-        if of_all > MOST_VALUES:
-            raise UnusualError
-        keys.update(names)
-        texts.append(found)
-        have_packed.append(has_packed)
-        most = max(most, values)
-    chars = [sum(map(len, found)) for found in texts]
-    return Trees(column, texts, chars, have_packed, keys, most)
-
-
-def _texts(column: Column) -> Texts:
-    return Texts(column[:1] if _are_same(column) else column)
-
-
-def _are_same(column: Column) -> bool:
-    """Tell whether all are equal; they must be known to be of plain classes."""
-    return column.count(column[0]) == len(column)
-
-
-def _numbers(column: Column) -> Part:
-    """Return the part for numbers, of which the first one may be None: then all are."""
-    first, kinds = column[0], set(map(type, column))
-    if first is None:
-        return "null"
-    # Not what a class says of itself that passes for one of them.
-    write = _number if len(kinds) > 1 else _WRITE[type(first)]
-    if len(column) == 1:
-        return write(first)
-    # Zeros may differ in their sign, and equal numbers in their class.
-    if first and len(kinds) == 1 and _are_same(column):
-        return write(first)
-    return list(map(write, column))
-
-
-def _number(number: float) -> str:
-    return _WRITE[type(number)](number)
-
-
-_WRITE: Mapping[Any, Callable[[Any], str]] = {
-    int: int.__repr__,
-    float: float.__repr__,
-}
 
 
 def _moments(column: Sequence[float]) -> Sequence[Part]:
@@ -408,10 +245,10 @@ def _payload(payload: Optional[Payload]) -> Sequence[Part]:
     if payload is None:
         return ("null",)
     if payload.names is None:
-        return tuple(map(_part, payload.columns))
+        return tuple(map(part_of, payload.columns))
     parts: List[Part] = []
     before = "{"
     for name, column in zip(payload.names, payload.columns):
-        parts += (before + as_key(name), _part(column))
+        parts += (before + as_key(name), part_of(column))
         before = ","
     return [*parts, "}" if parts else "{}"]

@@ -31,6 +31,7 @@ _shortcut
 _alike
 _capture _rendering
 _encoding
+_parts
 _columns
 events redaction sampling
 _numbers

@@ -23,6 +23,8 @@ class Footprint(NamedTuple):
     version: str
     packages: Dict[str, str]
     megabytes: float
+    needed: float
+    """How many of the megabytes are those of other packages."""
     import_ms: float
 
 
@@ -33,12 +35,14 @@ def footprints(clients: Iterable[str]) -> Dict[str, Footprint]:
         packages = installed(client)
         version = packages.get(main_package(client), "")
         spent = import_ms(client, constant(client, "IMPORTS"))
-        note, size = constant(client, "NOTE"), _megabytes(client)
-        found[client] = Footprint(note, version, packages, size, spent)
+        note, sizes = constant(client, "NOTE"), _megabytes(client)
+        size = sum(sizes.values())
+        needed = size - sizes.get(main_package(client).replace("-", "_"), 0.0)
+        found[client] = Footprint(note, version, packages, size, needed, spent)
         if "requests" not in found and "requests" in packages:
             spent = import_ms(client, "import requests")
             found["requests"] = Footprint(
-                "the reference for imports", packages["requests"], {}, 0.0, spent
+                "the reference for imports", packages["requests"], {}, 0, 0, spent
             )
     return found
 
@@ -80,15 +84,16 @@ def _is_name(node: ast.expr, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
-def _megabytes(client: str) -> float:
-    size = 0
+def _megabytes(client: str) -> Dict[str, float]:
+    """Return what is there, bytecode included, by the name of its entry."""
+    sizes: Dict[str, float] = {}
     for packages in (BASE / client).glob("lib*/python*/site-packages"):
         if packages.is_symlink() or packages.parent.parent.is_symlink():
             continue
         for entry in packages.iterdir():
             if entry.name.partition("-")[0].partition(".")[0] not in INSTALLERS:
-                size += _size(entry)
-    return size / 1024 / 1024
+                sizes[entry.name] = _size(entry) / 1024 / 1024
+    return sizes
 
 
 def _size(entry: pathlib.Path) -> int:

@@ -121,13 +121,16 @@ def _cpu() -> str:
 
 def target_table(targets: Sequence[Target]) -> Iterator[str]:
     """Yield the lines of the table of targets."""
-    yield "| figure | target | measured | |"
-    yield "|---|---|---|---|"
+    yield "| figure | target | measured | without monitoring | |"
+    yield "|---|---|---|---|---|"
     for target in targets:
         limits = " / ".join(_limit(check) for check in target.checks)
         values = " / ".join(_number(check.value, 2) for check in target.checks)
+        bare = " / ".join(_number(check.bare, 2) for check in target.checks)
+        if all(check.bare is None for check in target.checks):
+            bare = ""
         yield (
-            f"| {_named(target)} | {limits} {target.unit} | {values} "
+            f"| {_named(target)} | {limits} {target.unit} | {values} | {bare} "
             f"| {target.verdict} |"
         )
 
