@@ -106,15 +106,10 @@ _encode_known = _encoder(_literal)
 
 def _plain_json(event: PlainEvent) -> str:
     """Return *event* as JSON; a large one by way of the texts that are known."""
-    encode_tree, form, values = _encode_plain, event.form, event.values
-    if _encode_known is None or event.size < _LARGE:
-        event.unpack()
-    else:
-        encode_tree = _encode_known
+    written = functools.partial(_tree_json, event.size)
+    form, values = event.form, event.values
     added, taken, given = event.added, event.input_data, event.output_data
     cost, latency = event.cost_usd, event.latency_ms
-    if event.is_packed:
-        taken = replaced(taken, _raw)
     pieces = form.pieces.copy()
     pieces[1::2] = form.in_order(
         (
@@ -122,11 +117,11 @@ def _plain_json(event: PlainEvent) -> str:
             *map(encode_text, form.ids_of(values)),
             *map(repr, form.numbers_of(values)),
             *map(AS_WORD.__getitem__, form.words_of(values)),
-            *map(encode_tree, form.containers_of(values)),
+            *map(written, form.containers_of(values)),
             event.timestamp,
-            "null" if taken is None else encode_tree(taken),
-            "null" if given is None else encode_tree(given),
-            "," + encode_tree(added)[1:-1] if added else "",
+            "null" if taken is None else written(taken, event.is_packed),
+            "null" if given is None else written(given),
+            "," + written(added)[1:-1] if added else "",
             "null" if cost is None else repr(cost),
             "null" if latency is None else repr(latency),
         )
@@ -150,6 +145,11 @@ def encode_tree(tree: Any, chars: int, *, has_packed: bool) -> str:
     dumps = fast_dumps()
     if dumps is not None:
         return dumps(unpacked_copy(tree) if has_packed else tree).decode()
+    return _tree_json(chars, tree, has_packed)
+
+
+def _tree_json(chars: int, tree: Any, has_packed: bool = False) -> str:
+    """Do so by json: with many characters, by way of the texts that are known."""
     if _encode_known is None or chars < _LARGE:
         return _encode_plain(unpacked_copy(tree) if has_packed else tree)
     if has_packed:

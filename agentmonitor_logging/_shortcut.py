@@ -346,10 +346,6 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
     nodes += event.form.containers_of(event.values)
     if nodes:
         keys, _, event.is_packed = look_into(nodes, texts)
-        # In this order: a key of the application's may do anything when looked up,
-        # and pass for any other.
-        if not TEXTS.issuperset(map(type, keys)):
-            raise UnusualError
         event.names = names = frozenset(keys)
         if not are_good(names):
             raise UnusualError
@@ -360,10 +356,10 @@ def _look_through(event: PlainEvent, max_chars: int) -> None:
 
 def look_into(
     nodes: List[Any], texts: List[str], levels: int = 0
-) -> Tuple[List[Any], int, bool]:
+) -> Tuple[List[str], int, bool]:
     """Note the texts in *nodes*, level by level, of which *levels* are above them.
 
-    Return the keys, the number of values, and whether anything is packed.
+    Return the keys, which are texts, the number of values, and whether any is packed.
     """
     found: List[Any] = []
     items: Sequence[Any]
@@ -394,6 +390,10 @@ def look_into(
         if values > MAX_VALUES or levels > _MAX_LEVELS:
             raise UnusualError
         nodes = deeper
+    # Before anybody looks one up: a key of the application's may do anything then, and
+    # pass for any other.
+    if not TEXTS.issuperset(map(type, found)):
+        raise UnusualError
     return found, values, has_packed
 
 
