@@ -135,6 +135,18 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _command(arguments: Sequence[str]) -> str:
+    """Return the command for who repeats the run: where it was written is no part."""
+    kept = ["python tests/benchmarks"]
+    words = iter(arguments)
+    for word in words:
+        if word in ("--raw", "--results"):
+            next(words, None)
+        else:
+            kept.append(word)
+    return " ".join(kept)
+
+
 def main() -> None:
     """Install, measure, write, tell."""
     given = options()
@@ -143,8 +155,7 @@ def main() -> None:
     measure(given, ready, results)
     found = footprints(ready)
     targets = judge(results, found, silence(ready, given))
-    command = " ".join(["python tests/benchmarks", *sys.argv[1:]])
-    run = Run(command, given.rounds, given.calls, _pinned(given))
+    run = Run(_command(sys.argv[1:]), given.rounds, given.calls, _pinned(given))
     if given.results:
         with open(given.results, "w", encoding="utf-8") as file:
             file.write(render(run, results, found, targets))
