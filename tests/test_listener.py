@@ -105,7 +105,8 @@ def test_what_cannot_be_encoded_takes_no_other_with_it(
 
     monkeypatch.setattr(target, "_encode", fail)
     for number in range(RUN):
-        log.info("call %d", number, extra={"items": [number]})
+        # No two of them are alike, so each is encoded by itself.
+        log.info("call %d", number, extra={f"item {number}": number})
 
     assert released(handler).flush(DEADLINE)
     assert {"conversion_error": 1} == handler.stats().lost
