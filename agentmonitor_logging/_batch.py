@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Collection, Iterable, List, Optional, Sequence, Tuple
+from typing import Collection, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ._ids import long_id
 from ._numbers import Run
@@ -14,44 +14,58 @@ _TELLING_SIZE = 10
 """From how many refused events on it is believed that the server refuses everything."""
 
 
-_BYTES = frozenset((bytes,))
-
-
 class LossEvent(bytes):
     """An encoded event that tells of losses, and whose own loss is not told of."""
 
-    spool_id: Optional[int] = None
+    __slots__ = ()
 
 
-class SpooledEvent(bytes):
-    """An encoded event that lies in the spool too."""
+class SpooledEvent:
+    """An encoded event that lies in the spool too; *spool_id* is its name there.
 
-    spool_id: Optional[int] = None
+    It is None from when the spool no longer has it.
+    """
+
+    # Beside the body: a kind of bytes with a name would be a copy of it, and to touch
+    # as much memory again costs more than to write it to the disk.
+    __slots__ = ("body", "spool_id")
+
+    def __init__(self, body: bytes, spool_id: int) -> None:
+        self.body = body
+        self.spool_id: Optional[int] = spool_id
+
+    def __len__(self) -> int:
+        return len(self.body)
 
 
-def spooled(event: bytes, spool_id: int) -> bytes:
-    """Return *event* such that it knows what the spool calls it."""
-    known = event if isinstance(event, LossEvent) else SpooledEvent(event)
-    known.spool_id = spool_id
-    return known
+Event = Union[bytes, SpooledEvent]
+"""An encoded event; its length is that of its JSON."""
+
+_IN_MEMORY = frozenset((bytes, LossEvent))
 
 
-def spool_id_of(event: bytes) -> Optional[int]:
+def body_of(event: Event) -> bytes:
+    """Return the JSON of *event*."""
+    return event.body if isinstance(event, SpooledEvent) else event
+
+
+def spool_id_of(event: Event) -> Optional[int]:
     """Return what the spool calls *event*; None for one that is in memory only."""
-    return None if type(event) is bytes else getattr(event, "spool_id", None)
+    return event.spool_id if isinstance(event, SpooledEvent) else None
 
 
-def are_in_memory_only(events: Iterable[bytes]) -> bool:
+def are_in_memory_only(events: Iterable[Event]) -> bool:
     """Tell at a glance whether none of *events* lies in the spool."""
-    return _BYTES.issuperset(map(type, events))
+    return _IN_MEMORY.issuperset(map(type, events))
 
 
-def forget_spool(event: bytes) -> None:
+def forget_spool(event: Event) -> None:
     """Note that *event* is in memory only from now on."""
-    event.spool_id = None  # type: ignore[attr-defined]
+    if isinstance(event, SpooledEvent):
+        event.spool_id = None
 
 
-def spool_ids(events: Collection[bytes]) -> List[int]:
+def spool_ids(events: Collection[Event]) -> List[int]:
     """Return the ids of those of *events* that lie in the spool."""
     if are_in_memory_only(events):
         return []
@@ -98,11 +112,11 @@ class Batch:
 
     def __init__(
         self,
-        events: Sequence[bytes],
+        events: Sequence[Event],
         isolation: Optional[Isolation] = None,
         numbers: Optional[Run] = None,
     ) -> None:
-        self.events: Tuple[bytes, ...] = tuple(events)
+        self.events: Tuple[Event, ...] = tuple(events)
         self.isolation = isolation
         self.numbers = numbers or Run(0, len(self.events), in_order=False)
         self.key = long_id()
@@ -121,12 +135,12 @@ class Batch:
 
     def body(self) -> bytes:
         """Return the request's body; every event was encoded once, long before."""
-        first, last = self.events[0], self.events[-1]
-        if len(self.events) == 1:
+        first, *others = map(body_of, self.events)
+        if not others:
             return b'{"events":[' + first + b"]}"
         # All in one go: half a megabyte is not copied again for two brackets.
-        between = self.events[1:-1]
-        return b",".join((b'{"events":[' + first, *between, last + b"]}"))
+        last = others.pop()
+        return b",".join((b'{"events":[' + first, *others, last + b"]}"))
 
     def halves(self) -> List[Batch]:
         """Split it in two, each with a key of its own."""
@@ -135,14 +149,14 @@ class Batch:
         upper = first + middle if in_order else first
         return self._parts((first, self.events[:middle]), (upper, self.events[middle:]))
 
-    def divide(self, indices: Iterable[int]) -> Tuple[List[bytes], List[Batch]]:
+    def divide(self, indices: Iterable[int]) -> Tuple[List[Event], List[Batch]]:
         """Take out the events at *indices*; return them, and the rest as a batch."""
         named = set(indices)
         out = [event for i, event in enumerate(self.events) if i in named]
         rest = [event for i, event in enumerate(self.events) if i not in named]
         return out, self._parts((self.numbers.first, rest))
 
-    def _parts(self, *parts: Tuple[int, Sequence[bytes]]) -> List[Batch]:
+    def _parts(self, *parts: Tuple[int, Sequence[Event]]) -> List[Batch]:
         return [
             Batch(part, self.isolation, Run(first, len(part), self.numbers.in_order))
             for first, part in parts

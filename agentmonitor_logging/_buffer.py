@@ -10,7 +10,7 @@ from collections import deque
 from itertools import islice
 from typing import AbstractSet, Collection, Deque, Iterable, List, Optional, Sequence
 
-from ._batch import Batch, Isolation, spool_id_of, spool_ids
+from ._batch import Batch, Event, Isolation, spool_id_of, spool_ids
 from ._numbers import Numbers
 
 _OVERHEAD = 64
@@ -23,7 +23,7 @@ class Buffer:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._events: Deque[bytes] = deque()
+        self._events: Deque[Event] = deque()
         self._batches: Deque[Batch] = deque()
         self._bytes = 0
         self._numbers = Numbers()
@@ -66,27 +66,27 @@ class Buffer:
         held = [event for batch in self._batches for event in batch.events]
         return spool_ids(held) + spool_ids(self._events)
 
-    def has_room_for(self, *events: bytes) -> bool:
+    def has_room_for(self, *events: Event) -> bool:
         """Tell whether *events* can be added without another going."""
         return self._bytes + _weight(events) <= self._max_bytes
 
-    def add(self, event: bytes, number: int) -> List[bytes]:
+    def add(self, event: Event, number: int) -> List[Event]:
         """Add *event*, the newest; return those that had to go to make room."""
         self._numbers.append(number)
         return self._add(event)
 
-    def add_fitting(self, events: Sequence[bytes], number: int) -> None:
+    def add_fitting(self, events: Sequence[Event], number: int) -> None:
         """Add *events*, the newest, for which there is room; the first has *number*."""
         self._numbers.append(number, len(events))
         self._events.extend(events)
         self._bytes += _weight(events)
 
-    def add_again(self, event: bytes, least: int) -> List[bytes]:
+    def add_again(self, event: Event, least: int) -> List[Event]:
         """Do the same with one that came in before, but not before *least* did."""
         self._numbers.append_any(least)
         return self._add(event)
 
-    def _add(self, event: bytes) -> List[bytes]:
+    def _add(self, event: Event) -> List[Event]:
         self._events.append(event)
         self._bytes += len(event) + _OVERHEAD
         return self._make_room()
@@ -118,20 +118,20 @@ class Buffer:
             count += 1
         return count
 
-    def put_first(self, batches: Iterable[Batch]) -> List[bytes]:
+    def put_first(self, batches: Iterable[Batch]) -> List[Event]:
         """Put *batches* back, to be the next; return the events that had to go."""
         for batch in reversed(list(batches)):
             self._batches.appendleft(batch)
             self._bytes += _weight(batch.events)
         return self._make_room()
 
-    def put_last(self, batch: Batch) -> List[bytes]:
+    def put_last(self, batch: Batch) -> List[Event]:
         """Put *batch* behind the other batches, so that they get their turn."""
         self._batches.append(batch)
         self._bytes += _weight(batch.events)
         return self._make_room()
 
-    def put_beside(self, isolation: Isolation, parts: Iterable[Batch]) -> List[bytes]:
+    def put_beside(self, isolation: Isolation, parts: Iterable[Batch]) -> List[Event]:
         """Put *parts* behind those of the same batch, before anything else.
 
         So the larger parts of a batch are asked about before the smaller, which soon
@@ -144,7 +144,7 @@ class Buffer:
             self._bytes += _weight(part.events)
         return self._make_room()
 
-    def take_out(self, isolation: Isolation) -> List[bytes]:
+    def take_out(self, isolation: Isolation) -> List[Event]:
         """Take out all parts of the batch that *isolation* is about."""
         parts = [batch for batch in self._batches if batch.isolation is isolation]
         for batch in parts:
@@ -168,10 +168,10 @@ class Buffer:
         self._bytes += _weight(kept) - _weight(gone)
         return len(gone) - len(kept)
 
-    def take_unspooled(self, vanished: AbstractSet[int]) -> List[bytes]:
+    def take_unspooled(self, vanished: AbstractSet[int]) -> List[Event]:
         """Take what is in memory only; *vanished* are no longer in the spool."""
 
-        def is_loose(event: bytes) -> bool:
+        def is_loose(event: Event) -> bool:
             id_ = spool_id_of(event)
             return id_ is None or id_ in vanished
 
@@ -191,12 +191,12 @@ class Buffer:
         self._events.extendleft(reversed(batch.events))
         self._numbers.put_first(batch.numbers)
 
-    def _make_room(self) -> List[bytes]:
+    def _make_room(self) -> List[Event]:
         """Let something go: the newest that the spool has too, else the oldest."""
-        gone: List[bytes] = []
+        gone: List[Event] = []
         while self._bytes > self._max_bytes and len(self) > 1:
             if self._events and spool_id_of(self._events[-1]) is not None:
-                going: Collection[bytes] = (self._events.pop(),)
+                going: Collection[Event] = (self._events.pop(),)
                 self._numbers.drop_last()
             else:
                 going = self._oldest()
@@ -204,7 +204,7 @@ class Buffer:
             self._bytes -= _weight(going)
         return gone
 
-    def _oldest(self) -> Collection[bytes]:
+    def _oldest(self) -> Collection[Event]:
         if self._batches:
             return self._batches.popleft().events
         self._numbers.take(1)
@@ -215,5 +215,5 @@ def _first_of(batch: Batch) -> int:
     return batch.numbers.first
 
 
-def _weight(events: Collection[bytes]) -> int:
+def _weight(events: Collection[Event]) -> int:
     return sum(map(len, events)) + _OVERHEAD * len(events)

@@ -25,13 +25,15 @@ from typing import (
 from ._answers import Delivered, Outcome, Refused, Rejected, TooLarge, Unreachable
 from ._batch import (
     Batch,
+    Event,
     Isolation,
     LossEvent,
+    SpooledEvent,
     are_in_memory_only,
+    body_of,
     forget_spool,
     spool_id_of,
     spool_ids,
-    spooled,
 )
 from ._buffer import Buffer
 from ._config import MAX_EVENTS_PER_REQUEST, Config
@@ -69,17 +71,17 @@ class Effects:
     problem: Optional[Tuple[str, str]] = None
     error: Optional[AgentMonitorError] = None
 
-    def deliver(self, events: Sequence[bytes]) -> None:
+    def deliver(self, events: Sequence[Event]) -> None:
         """Note that *events* have arrived."""
         self.delivered = len(events)
         self.done.extend(spool_ids(events))
 
-    def lose(self, reason: str, events: Iterable[bytes]) -> None:
+    def lose(self, reason: str, events: Iterable[Event]) -> None:
         """Note that *events* are lost for *reason*."""
         gone = list(events)
         if gone:
             self.lost.append((reason, len(gone)))
-            losses = sum(isinstance(event, LossEvent) for event in gone)
+            losses = sum(isinstance(body_of(event), LossEvent) for event in gone)
             self.untold.append((reason, losses))
             self.done.extend(spool_ids(gone))
 
@@ -163,7 +165,7 @@ class Delivery:
         """Tell whether events wait on disk only."""
         return len(self._spilled) > 0
 
-    def add(self, event: bytes) -> Optional[Effects]:
+    def add(self, event: Event) -> Optional[Effects]:
         """Let *event* wait for its request; return what follows, mostly nothing."""
         if not self._buffer.loose:
             self._since = self._clock()
@@ -183,7 +185,7 @@ class Delivery:
         self._make_do(effects, gone)
         return effects
 
-    def add_all(self, events: Sequence[bytes]) -> List[Effects]:
+    def add_all(self, events: Sequence[Event]) -> List[Effects]:
         """Do the same with *events*, all at once where nothing follows."""
         # What lies in the spool may not overtake what lies there only.
         in_turn = not self._spilled or are_in_memory_only(events)
@@ -274,10 +276,7 @@ class Delivery:
         """Take what waits in memory only; *vanished* are no longer in the spool."""
         taken = self._buffer.take_unspooled(vanished)
         self.spooled -= len(spool_ids(taken))
-        for event in taken:
-            if spool_id_of(event) is not None:
-                forget_spool(event)
-        return taken
+        return list(map(body_of, taken))
 
     def take_spilled(self, most: int) -> List[int]:
         """Take the ids of events to be read, and called `read` about."""
@@ -300,7 +299,7 @@ class Delivery:
             # A batch that came back meanwhile may have taken the room, or the turn.
             fits = self._buffer.has_room_for(event) and id_ < self._spilled.oldest
             if fits and not back:
-                self._hold(effects, spooled(event, id_))
+                self._hold(effects, SpooledEvent(event, id_))
             else:
                 back.append(id_)
         self._put_spilled_first([*back, *ids])
@@ -338,10 +337,10 @@ class Delivery:
         self.spooled -= left
         return left
 
-    def _hold(self, effects: Effects, event: bytes) -> None:
+    def _hold(self, effects: Effects, event: Event) -> None:
         self._make_do(effects, self._buffer.add_again(event, self._spilled_first))
 
-    def _make_do(self, effects: Effects, gone: Sequence[bytes]) -> None:
+    def _make_do(self, effects: Effects, gone: Sequence[Event]) -> None:
         """Note that memory has no room for *gone*: lost, unless the spool has them."""
         if gone:
             self._put_spilled_first(sorted(spool_ids(gone)))
@@ -455,7 +454,7 @@ class Delivery:
         self,
         effects: Effects,
         reason: str,
-        events: Iterable[bytes],
+        events: Iterable[Event],
         error: AgentMonitorError,
     ) -> None:
         effects.lose(reason, events)
@@ -470,7 +469,7 @@ class Delivery:
         )
 
 
-def _unspooled(batch: Batch) -> List[bytes]:
+def _unspooled(batch: Batch) -> List[Event]:
     return [event for event in batch.events if spool_id_of(event) is None]
 
 

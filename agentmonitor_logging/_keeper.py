@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable, List, Optional
 
 from . import _diagnostics, _process
-from ._batch import spooled
+from ._batch import SpooledEvent
 from ._passage import Passed
 from ._queue import RecordQueue
 from ._spool import Spool
@@ -29,6 +29,8 @@ ADOPT_INTERVAL = 5.0
 READ_EVENTS = 200
 """How many events are read from the disk at once."""
 _WRITE_EVENTS = 500
+_TURN = 1.0
+"""Seconds that the spool's thread waits for another one that does its work."""
 SLOW_DISK_BYTES = 16 * 1024 * 1024
 """What may wait for the disk; a disk that is slower than that is passed by."""
 
@@ -176,7 +178,9 @@ class Keeper:
             with _diagnostics.own_work():
                 while not self._left():
                     self._incoming.wait(self._patience())
-                    self.work()
+                    # Not at once again and again, while what came in is taken by
+                    # who flushes: that would take the time of all others.
+                    self.work(_TURN)
         except BaseException as error:  # such as MemoryError; the next start helps
             _diagnostics.note_swallowed(error, "the spool's thread")
 
@@ -218,7 +222,7 @@ class Keeper:
         self._storing = len(events)
         added = self._spool.add(events, last_chance=last_chance)
         ids = added.ids
-        self._stock.put(*(events if ids is None else map(spooled, events, ids)))
+        self._stock.put(*(events if ids is None else map(SpooledEvent, events, ids)))
         self._storing = 0
         if added.lost:
             with self._stock.opened() as effects:
@@ -246,4 +250,4 @@ class Keeper:
             self.left_behind -= known
             if len(found) > known:
                 self._ledger.accept(len(found) - known)
-            self._stock.put(*(spooled(event, id_) for id_, event in found))
+            self._stock.put(*(SpooledEvent(event, id_) for id_, event in found))

@@ -15,7 +15,7 @@ from typing import Callable, Deque, Dict, Iterator, List, Union
 
 from . import _diagnostics
 from ._answers import Delivered, Outcome
-from ._batch import Batch, LossEvent
+from ._batch import Batch, Event, LossEvent
 from ._config import Config
 from ._delivery import NEVER, Delivery, Effects
 from ._passage import Passed
@@ -50,7 +50,7 @@ class Stock:
         self.ring = ring
         self._strike = strike
         self._clock = clock
-        self._incoming: Deque[bytes] = deque()
+        self._incoming: Deque[Event] = deque()
         self._moving = 0
         """How many may be neither there any more nor in the delivery yet."""
         self._loss_event_after = 0.0
@@ -96,7 +96,7 @@ class Stock:
 
         return passed
 
-    def put(self, *events: bytes) -> None:
+    def put(self, *events: Event) -> None:
         """Add *events*, which the ledger has accepted, without waiting for anything.
 
         What finds the lock taken is taken in by whoever holds it.

@@ -14,7 +14,7 @@ from agentmonitor_logging._answers import (
     TooLarge,
     Unreachable,
 )
-from agentmonitor_logging._batch import Batch, spool_ids, spooled
+from agentmonitor_logging._batch import Batch, SpooledEvent, spool_ids
 from agentmonitor_logging._config import Config
 from agentmonitor_logging._delivery import (
     FLOW_LOOK,
@@ -185,7 +185,7 @@ def test_events_that_come_together_are_as_one_by_one(
         events = [b"%d" % (first + n) + b"x" * size for n in range(12)]
         for n in range(0, 12, every or 12):
             if every:
-                events[n] = spooled(events[n], first + n + 1)
+                events[n] = SpooledEvent(events[n], first + n + 1)
         told[0] += filter(None, map(one.add, events))
         told[1] += other.add_all(events)
         for _ in range(2 if first == 84 and size > 10 else 0):
@@ -414,7 +414,7 @@ def test_what_is_read_while_memory_fills_up_keeps_its_place(
     delivery = make(buffer_bytes=1024 * 1024, max_batch_bytes=1024 * 1024)
     wanted = list(range(1, 601))
     for number in wanted:
-        delivery.add(spooled(b"x" * 5_000, number))
+        delivery.add(SpooledEvent(b"x" * 5_000, number))
     arrived: List[int] = []
     turn = 0
     while len(arrived) < len(wanted):

@@ -17,7 +17,13 @@ from agentmonitor_logging._answers import (
     TooLarge,
     Unreachable,
 )
-from agentmonitor_logging._batch import Batch, spool_id_of, spooled
+from agentmonitor_logging._batch import (
+    Batch,
+    Event,
+    SpooledEvent,
+    body_of,
+    spool_id_of,
+)
 from agentmonitor_logging._buffer import Buffer
 from agentmonitor_logging._config import Config
 from agentmonitor_logging._delivery import Delivery
@@ -217,7 +223,7 @@ class Life:
         for _ in range(count):
             number = self.delivery.entered
             self.numbers[number + 1] = number
-            self.delivery.add(spooled(b"%d" % number, number + 1))
+            self.delivery.add(SpooledEvent(b"%d" % number, number + 1))
 
     def send(self, _: int) -> None:
         batch = self.delivery.next(hurried=True, more=False)
@@ -268,8 +274,12 @@ class Life:
             for first, last in self.delivery._spilled._ranges
             for id_ in range(first, last + 1)
         ]
-        numbers = {int(event) for event in held} - {int(event) for event in lost}
+        numbers = set(map(number_of, held)) - set(map(number_of, lost))
         return numbers | {self.numbers[id_] for id_ in [*on_disk, *self.reading]}
+
+
+def number_of(event: Event) -> int:
+    return int(body_of(event))
 
 
 SEND = ("send", 0)

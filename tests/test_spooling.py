@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List
 
@@ -340,6 +342,37 @@ def test_a_fork_leaves_the_parents_events_to_the_parent(serve, attach, spool) ->
     assert 0 == status
     assert flush(DEADLINE)
     assert ["after", "before", "of the child"] == sorted(messages(gate))
+
+
+class Turn:
+    """A lock that somebody else has; it notes for how long each would wait for it."""
+
+    def __init__(self) -> None:
+        self.patience: queue.SimpleQueue[float] = queue.SimpleQueue()
+        self._ended = threading.Event()
+
+    def acquire(self, timeout: float = -1) -> bool:
+        self.patience.put(timeout)
+        return self._ended.wait(timeout)
+
+    def release(self) -> None:
+        self._ended.set()
+
+
+def test_who_finds_the_disk_in_use_waits_and_does_not_spin(
+    server, attach, spool, monkeypatch
+) -> None:
+    """The spool's thread sleeps while another thread does its work."""
+    turn = Turn()
+    handler = attach(server.url, spool=spool)
+    keeper = handler.targets()[0]._sender._keeper
+    monkeypatch.setattr(keeper, "_working", turn)
+    log.info("hello")
+
+    assert turn.patience.get(timeout=DEADLINE) >= 0.1
+    turn.release()
+    assert flush(DEADLINE)
+    assert ["hello"] == messages(server)
 
 
 # -- closing, and beginning again ------------------------------------------------------
