@@ -1,7 +1,7 @@
 """What waits to be sent, on disk: durable, bounded, and handed on by the dead.
 
 Each process appends to segment files of its own, under a lock that it holds as long
-as it lives (see `_spool_owner`); an acknowledged event is struck out by one byte, a
+as it lives (see `_spool_owner`); an acknowledged event is struck out in place, a
 segment of which nothing waits is removed. To adopt is to take the lock of a dead
 owner: nothing is moved or copied, so being killed in the midst of it changes nothing.
 
@@ -30,7 +30,7 @@ import os
 import sys
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from contextlib import suppress
 from itertools import accumulate
@@ -53,7 +53,7 @@ from typing import (
 from . import _spool_files as files
 from ._spool_files import Waiting
 from ._spool_owner import Ownership
-from ._spool_segment import OpenFile, Segment, strike, unlink
+from ._spool_segment import OpenFile, Segment, Strike, strike, unlink
 
 RETRY_INTERVAL = 5.0
 """Seconds that a disk which took nothing is left alone."""
@@ -379,31 +379,26 @@ class Spool:
         self._remove(done)
 
     def _remove(self, ids: Iterable[int]) -> None:
-        struck: Dict[Segment, List[int]] = {}
-        firsts = [segment.first for segment in self._segments]
-        for id_ in ids:
-            at = bisect_right(firsts, id_) - 1
-            offset = self._segments[at].strike(id_) if at >= 0 else None
-            if offset is not None:
-                struck.setdefault(self._segments[at], []).append(offset)
-        for segment, offsets in struck.items():
-            self._settle(segment, offsets)
+        segments, left = self._segments.copy(), sorted(ids)
+        firsts = [segment.first for segment in segments]
+        while left:
+            at = bisect_right(firsts, left[0])
+            cut = bisect_left(left, firsts[at]) if at < len(firsts) else len(left)
+            if at:
+                self._settle(segments[at - 1], segments[at - 1].strike(left[:cut]))
+            left = left[cut:]
 
-    def _settle(self, segment: Segment, offsets: Iterable[int]) -> None:
+    def _settle(self, segment: Segment, strikes: Sequence[Strike]) -> None:
         try:
-            if segment.waiting:
-                self._strike(segment, offsets)
-            else:
+            if not segment.waiting:
                 self._discard(segment)
+            elif self._file is not None and self._file.path == segment.path:
+                self._file.strike(strikes)
+            elif strikes:
+                strike(segment.path, strikes)
         except OSError as error:
             text = f"{self._directory} keeps delivered events: {_reason(error)}"
             self._say("spool strikes", text)
-
-    def _strike(self, segment: Segment, offsets: Iterable[int]) -> None:
-        if self._file is not None and self._file.path == segment.path:
-            self._file.strike(offsets)
-        else:
-            strike(segment.path, offsets)
 
     def _discard(self, segment: Segment) -> None:
         """Give back the room of a segment of which nothing waits."""
@@ -482,7 +477,7 @@ class Spool:
             self._say("spool reads", text)
             self._release_claims()
             return []
-        return self._know(path, [one for one in frames if one.waits], damaged=damaged)
+        return self._know(path, frames, damaged=damaged)
 
     def _know(
         self, path: Path, frames: Sequence[files.Frame], *, damaged: bool

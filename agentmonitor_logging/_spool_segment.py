@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from pathlib import Path
-from typing import Callable, Iterable, List, Optional, Sequence
+from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 from . import _spool_files as files
 from ._spool_owner import SAFE
@@ -14,10 +14,14 @@ _MOST_PARTS = 1024
 """How many parts Linux, macOS and the BSDs take in one call (IOV_MAX)."""
 
 
+Strike = Tuple[int, bytes]
+"""Where an event stands that is done with, and the state that says so."""
+
+
 class Segment:
     """Know which events of a file wait: their ids follow each other from *first*."""
 
-    __slots__ = ("_gone", "_offsets", "damaged", "first", "path", "waiting")
+    __slots__ = ("_gone", "_offsets", "_told", "damaged", "first", "path", "waiting")
 
     def __init__(self, path: Path, first: int, *, damaged: bool = False) -> None:
         self.path = path
@@ -26,6 +30,8 @@ class Segment:
         self.waiting = 0
         self._offsets = array("I")
         self._gone = bytearray()
+        self._told = 0
+        """How many are struck out with all before them."""
 
     def note(self, offsets: Sequence[int]) -> None:
         """Know more events, which stand there."""
@@ -40,13 +46,24 @@ class Segment:
             return None
         return self._offsets[at]
 
-    def strike(self, id_: int) -> Optional[int]:
-        """Note that the event is done with; return where it stands if it waited."""
-        offset = self.offset(id_)
-        if offset is not None:
-            self._gone[id_ - self.first] = 1
-            self.waiting -= 1
-        return offset
+    def strike(self, ids: Iterable[int]) -> List[Strike]:
+        """Note that the events *ids* are done with; return how the file is to say so.
+
+        Those that do not wait here are passed over.
+        """
+        gone, told = self._gone, self._told
+        places = {id_ - self.first for id_ in ids}
+        struck = {at for at in places if 0 <= at < len(gone) and not gone[at]}
+        for at in struck:
+            gone[at] = 1
+        self.waiting -= len(struck)
+        waits = gone.find(0, told)
+        self._told = waits if waits >= 0 else len(gone)
+        beyond = sorted(at for at in struck if at > self._told)
+        strikes = [(self._offsets[at], files.STRUCK) for at in beyond]
+        if self._told > told:
+            strikes.append((self._offsets[self._told - 1], files.STRUCK_TO_HERE))
+        return strikes
 
     def strike_all(self) -> List[int]:
         """Note that all are done with, and return the ids that were not."""
@@ -78,9 +95,9 @@ class OpenFile:
         self.size = start + sum(map(len, parts))
         return start
 
-    def strike(self, offsets: Iterable[int]) -> None:
-        """Strike out the events at *offsets*."""
-        _strike_in(self._opened(), offsets)
+    def strike(self, strikes: Iterable[Strike]) -> None:
+        """Strike out events."""
+        _strike_in(self._opened(), strikes)
 
     def clear(self) -> None:
         """Begin again."""
@@ -114,18 +131,18 @@ def _write_joined(fd: int, parts: Sequence[bytes]) -> int:
     return os.write(fd, b"".join(parts))
 
 
-def strike(path: Path, offsets: Iterable[int]) -> None:
-    """Strike out the events at *offsets* of the segment at *path*."""
+def strike(path: Path, strikes: Iterable[Strike]) -> None:
+    """Strike out events of the segment at *path*."""
     fd = os.open(str(path), os.O_RDWR | SAFE)
     try:
-        _strike_in(fd, offsets)
+        _strike_in(fd, strikes)
     finally:
         os.close(fd)
 
 
-def _strike_in(fd: int, offsets: Iterable[int]) -> None:
-    for offset in offsets:
-        _write_at(fd, files.state_at(offset), files.STRUCK)
+def _strike_in(fd: int, strikes: Iterable[Strike]) -> None:
+    for offset, state in strikes:
+        _write_at(fd, files.state_at(offset), state)
 
 
 def _seek_and_write(fd: int, offset: int, data: bytes) -> None:

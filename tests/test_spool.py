@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 import pytest
 
-from agentmonitor_logging import _spool_files
+from agentmonitor_logging import _spool_files, _spool_segment
 from agentmonitor_logging._spool import RETRY_INTERVAL, Spool
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,6 +207,53 @@ def test_removing_what_is_not_there_is_nothing(opened: Opened) -> None:
         spool.remove([ids[0], -5, 0, 10_000])
 
     assert spool.count() == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_the_order_only_what_was_removed_is_gone(
+    opened: Opened, seed: int
+) -> None:
+    """The disk says what waits after each removal, in groups or one by one."""
+    chance = random.Random(seed)
+    spool, looking = opened(), opened()
+    ids: List[int] = []
+    left: Set[int] = set()
+    for _ in range(30):
+        if chance.random() < 0.5:
+            added = range(len(ids), len(ids) + chance.randrange(1, 9))
+            ids += spool.add(numbered(*added)).ids
+            left.update(added)
+        else:
+            first = min(left, default=0) + chance.choice([0, 0, 3])
+            done = list(range(first, first + chance.randrange(1, 12)))
+            chance.shuffle(done)
+            spool.remove([ids[number] for number in done if number < len(ids)])
+            left.difference_update(done)
+        assert list(looking.bodies()) == numbered(*sorted(left))
+        assert looking.count() == spool.count() == len(left)
+    spool.close()
+
+    assert bodies(looking.adopt(1_000)) == numbered(*sorted(left))
+
+
+@posix
+def test_a_request_in_its_turn_is_struck_out_by_one_write(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by one for each of its events, while the server takes them in order."""
+    writes: List[int] = []
+    write = os.pwrite
+    monkeypatch.setattr(
+        _spool_segment,
+        "_write_at",
+        lambda fd, at, data: writes.append(write(fd, data, at)),
+    )
+    spool = opened()
+    ids = spool.add(numbered(*range(301))).ids
+    for first in (0, 100, 200):
+        spool.remove(ids[first : first + 100])
+
+    assert len(writes) == 3
 
 
 # -- handing on ----------------------------------------------------------------------
@@ -800,6 +847,19 @@ def test_damage_costs_the_events_it_hits_and_no_others(opened: Opened) -> None:
     assert opened.segments() == []
     assert opened().adopt(10) == []
     assert spool.count() == 0
+
+
+def test_one_wrong_byte_strikes_out_no_other_event(opened: Opened) -> None:
+    """Whatever the state of one says, those before it and behind it are there."""
+    opened.left_by_the_dead(*numbered(1, 2, 3, size=100))
+    (path,) = opened.segments()
+    data = path.read_bytes()
+    header = data.index(b"2....") - _spool_files.OVERHEAD
+    looking = opened()
+    for at in range(header, header + _spool_files.OVERHEAD):
+        for byte in range(256):
+            path.write_bytes(data[:at] + bytes([byte]) + data[at + 1 :])
+            assert set(looking.bodies()) >= set(numbered(1, 3, size=100))
 
 
 @pytest.mark.parametrize("seed", range(8))
