@@ -6,11 +6,11 @@ on the newest Pythons; the names that the code object has are enough.
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
 from types import CodeType, MethodType
 from typing import Any, Dict, Optional, Tuple, Type
 
+from ._functions import VARARGS, VARKEYWORDS, is_routine, unwrapped
 from ._snapshot import Snapshot
 
 _RECEIVERS = frozenset(("self", "cls"))
@@ -41,7 +41,7 @@ class Arguments:
         code = code_of(target)
         if code is not None:
             # One of lru_cache is no function, and not bound either.
-            is_bound = inspect.ismethod(target) or not inspect.isroutine(target)
+            is_bound = isinstance(target, MethodType) or not is_routine(target)
             self._read(code, is_bound=is_bound)
         if self._names is not None and self._preset is None:
             self._first = 0 if self._omitted is None else 1
@@ -52,10 +52,10 @@ class Arguments:
         names = code.co_varnames
         positional = names[: code.co_argcount]
         after = code.co_argcount + code.co_kwonlyargcount
-        if code.co_flags & inspect.CO_VARARGS:
+        if code.co_flags & VARARGS:
             self._rest = names[after]
             after += 1
-        if code.co_flags & inspect.CO_VARKEYWORDS:
+        if code.co_flags & VARKEYWORDS:
             self._keywords = names[after]
         self._names = positional[1:] if is_bound else positional
         if not is_bound and positional and positional[0] in _RECEIVERS:
@@ -116,10 +116,10 @@ def code_of(target: Any) -> Optional[CodeType]:
     """Return the code somebody wrote for *target*, below other decorators."""
     if isinstance(target, partial):
         target = target.func
-    if not inspect.isroutine(target):
+    if not is_routine(target):
         target = type(target).__call__
     try:
-        target = inspect.unwrap(target)
+        target = unwrapped(target)
     except ValueError:  # a cycle of __wrapped__
         return None
     if isinstance(target, MethodType):

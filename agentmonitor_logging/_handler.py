@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 import weakref
-from dataclasses import replace
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -404,7 +403,7 @@ class AgentMonitorHandler(logging.Handler):
         stats = self._ledger.stats()
         if not self._config.enabled:
             return stats
-        return replace(stats, spooled=self._sender.spooled)
+        return stats.with_spooled(self._sender.spooled)
 
     def shutdown(self, timeout: Optional[float] = None) -> FlushResult:
         """Close within *timeout* seconds (None: the option `shutdown_timeout`).

@@ -11,8 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Callable, Deque, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Tuple
 
 SAMPLED = "sampled"
 """The reason of events left out by `sample_rate`: wanted, so never warned about."""
@@ -23,21 +22,72 @@ _READ_PATIENCE = 0.2
 interrupted an entry gets one that may lack that entry, rather than a deadlock."""
 
 
-@dataclass(frozen=True)
-class Stats:
+class _Values:
+    """Hold what it was made of, for good; equal to what holds the same.
+
+    `dataclasses` does so too, and would take a sixth of the time of our import.
+    """
+
+    def _hold(self, **parts: Any) -> None:
+        vars(self).update(parts)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({shown})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} tells of one moment: no change")
+
+    def __delattr__(self, name: str) -> None:
+        self.__setattr__(name, None)
+
+
+class Stats(_Values):
     """Show what became of the events of a handler since its process started.
 
     *accepted*, *delivered*, *pending* and *lost* (by reason) count events; *retried*
     and *requests* count HTTP requests; *spooled* counts events waiting on disk.
     """
 
-    accepted: int = 0
-    delivered: int = 0
-    pending: int = 0
-    lost: Dict[str, int] = field(default_factory=dict)
-    retried: int = 0
-    requests: int = 0
-    spooled: int = 0
+    accepted: int
+    delivered: int
+    pending: int
+    lost: Dict[str, int]
+    retried: int
+    requests: int
+    spooled: int
+
+    def __init__(  # noqa: PLR0917 - it was a dataclass's
+        self,
+        accepted: int = 0,
+        delivered: int = 0,
+        pending: int = 0,
+        lost: Optional[Dict[str, int]] = None,
+        retried: int = 0,
+        requests: int = 0,
+        spooled: int = 0,
+    ) -> None:
+        self._hold(
+            accepted=accepted,
+            delivered=delivered,
+            pending=pending,
+            lost={} if lost is None else lost,
+            retried=retried,
+            requests=requests,
+            spooled=spooled,
+        )
+
+    def with_spooled(self, spooled: int) -> Stats:
+        """Return the same with *spooled* events waiting on disk."""
+        return Stats(**{**vars(self), "spooled": spooled})
 
     def __add__(self, other: Stats) -> Stats:
         lost = dict(self.lost)
@@ -54,8 +104,7 @@ class Stats:
         )
 
 
-@dataclass(frozen=True)
-class FlushResult:
+class FlushResult(_Values):
     """Tell what a flush left: true when nothing that it waited for is pending.
 
     *delivered* and *lost* are the counts of the handler when the flush returned,
@@ -65,6 +114,9 @@ class FlushResult:
     delivered: int
     pending: int
     lost: int
+
+    def __init__(self, delivered: int, pending: int, lost: int) -> None:
+        self._hold(delivered=delivered, pending=pending, lost=lost)
 
     def __bool__(self) -> bool:
         return self.pending == 0

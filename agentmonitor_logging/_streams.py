@@ -8,12 +8,12 @@ consumer has its own scope back. See PEP 342 and PEP 525 for what must pass thro
 
 from __future__ import annotations
 
-import inspect
 import sys
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from agentmonitor_logging._capture import Step, never_raises
+from agentmonitor_logging._functions import ASYNC_GENERATOR, flags_of
 from agentmonitor_logging._snapshot import Snapshot, snapshot
 from agentmonitor_logging.context import Scope, current_scope, switch
 
@@ -265,7 +265,7 @@ class StreamFunction:
     ) -> None:
         self._calls = calls
         self._runs = runs
-        is_async = inspect.isasyncgenfunction(runs)
+        is_async = flags_of(runs) & ASYNC_GENERATOR
         self._watched: Callable[..., Any] = watched_async if is_async else watched
         self.__wrapped__ = target
 

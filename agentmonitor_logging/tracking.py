@@ -7,7 +7,6 @@ without any configuration it is an ordinary line on the console.
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import sys
 from contextvars import ContextVar
@@ -29,6 +28,14 @@ from typing import (
 from agentmonitor_logging._audience import AnyLogger
 from agentmonitor_logging._calls import Calls
 from agentmonitor_logging._capture import Producer, never_raises
+from agentmonitor_logging._functions import (
+    ASYNC_GENERATOR,
+    COROUTINE,
+    GENERATOR,
+    ITERABLE_COROUTINE,
+    flags_of,
+    is_routine,
+)
 from agentmonitor_logging._open_event import EventSetters, OpenEvent
 from agentmonitor_logging._payloads import as_object, copied
 from agentmonitor_logging._snapshot import snapshot
@@ -147,7 +154,7 @@ def _decorated(target: Any, **options: Any) -> Any:
     module = getattr(base, "__module__", None) or "builtins"
     wrapper = _wrapper_of(target, base, Calls(target, name, module, **options))
     functools.update_wrapper(
-        wrapper, base, updated=("__dict__",) if inspect.isroutine(base) else ()
+        wrapper, base, updated=("__dict__",) if is_routine(base) else ()
     )
     wrapper.__name__ = name
     wrapper.__qualname__ = getattr(base, "__qualname__", name)
@@ -157,12 +164,11 @@ def _decorated(target: Any, **options: Any) -> Any:
 
 def _wrapper_of(target: Any, base: Any, calls: Calls) -> Any:
     """Choose the wrapper of the same kind, so that inspect tells no difference."""
-    runs = base if inspect.isroutine(base) else type(base).__call__
-    code = getattr(runs, "__code__", None)
-    is_awaited = code is not None and code.co_flags & inspect.CO_ITERABLE_COROUTINE
-    if inspect.iscoroutinefunction(runs) or is_awaited:
+    runs = base if is_routine(base) else type(base).__call__
+    flags = flags_of(runs)
+    if flags & (COROUTINE | ITERABLE_COROUTINE):
         return _async_wrapper(target, calls)
-    if inspect.isasyncgenfunction(runs) or inspect.isgeneratorfunction(runs):
+    if flags & (ASYNC_GENERATOR | GENERATOR):
         return StreamFunction(target, runs, calls)
     return _wrapper(target, calls)
 

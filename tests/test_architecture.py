@@ -26,7 +26,8 @@ _snapshot
 _payloads
 _capsule _plain
 _wire _templates
-_shapes _arguments
+_functions _shapes
+_arguments
 _shortcut
 _alike
 _capture _rendering

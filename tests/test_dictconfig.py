@@ -15,16 +15,21 @@ def test_dict_config(interpreter: Interpreter, law: str) -> None:
 
 
 IMPORT = """
-import sys, threading
+import logging.handlers, sys, threading
+before = set(sys.modules)
 import agentmonitor_logging
 
+@agentmonitor_logging.log_agent_call
+def answer(question): ...
+
 heavy = {"requests", "urllib3", "pythonjsonlogger", "starlette", "uvicorn"}
+heavy |= {"asyncio", "dataclasses", "inspect"} - before
 print(sorted(heavy & set(sys.modules)), threading.active_count())
 """
 
 
 def test_an_import_costs_and_starts_nothing(interpreter: Interpreter) -> None:
-    """Importing the package imports no HTTP library and starts no thread."""
+    """To import the package and decorate starts no thread, imports nothing large."""
     outcome = run(interpreter, IMPORT)
 
     assert_clean(outcome)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
+from typing import Any
+
+import pytest
 
 from agentmonitor_logging import FlushResult, Stats
 from agentmonitor_logging._stats import Ledger, total
@@ -121,6 +125,23 @@ def test_stats_of_several_handlers_add_up() -> None:
     second = Stats(1, 0, 0, {"b": 1}, 0, 1, 0)
 
     assert Stats(6, 2, 1, {"a": 1, "b": 2}, 1, 3, 3) == total([first, second])
+
+
+@pytest.mark.parametrize(
+    "told", [Stats(3, 1, 1, {"rejected": 1}), FlushResult(1, 1, 1)], ids=repr
+)
+def test_what_is_told_does_not_change(told: Any) -> None:
+    """It is equal to its like alone, outlives a pickle, and shows all it holds."""
+    again = pickle.loads(pickle.dumps(told))
+
+    assert (told, vars(told)) == (again, vars(again))
+    assert told != tuple(vars(told).values())
+    assert eval(repr(told)) == told
+    for change in (setattr, lambda one, name, _: delattr(one, name)):
+        with pytest.raises(AttributeError, match=type(told).__name__):
+            change(again, "delivered", 9)
+    assert told == again
+    assert {FlushResult(1, 1, 1)} == {FlushResult(1, 1, 1), FlushResult(1, 1, 1)}
 
 
 def test_a_flush_is_true_when_nothing_is_pending() -> None:
