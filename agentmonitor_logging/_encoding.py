@@ -164,13 +164,14 @@ def _raw(packed: Packed) -> Any:
         return unpacked(packed)
     messages = len(values) // len(keys)
     pieces = [""] * (2 * len(values) + 1)
-    before = "},{"
+    before, texts = "},{", list(map(_literal, values))
     for place, key in enumerate(keys):
         name = f"{before}{_literal(key)}:"
         pieces[2 * place : -1 : 2 * len(keys)] = [name] * messages
+        column = texts[place * messages : (place + 1) * messages]
+        pieces[2 * place + 1 :: 2 * len(keys)] = column
         before = ","
     pieces[0], pieces[-1] = f"[{{{pieces[0][3:]}", "}]"
-    pieces[1::2] = map(_literal, values)
     return _Raw("".join(pieces))
 
 

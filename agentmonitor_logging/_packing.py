@@ -22,8 +22,9 @@ _MARK = object()
 """The last item of what is packed; nobody else has it."""
 
 Packed = Tuple[Any, ...]
-"""The values; the keys, of one message if all have the same, or else of all; then how
-many keys each message has; the numbers of keys and of such sizes; and the mark."""
+"""The values; the keys; how many of them each message has; the numbers of keys and of
+such sizes; and the mark. Where all messages have the same keys, these are one's and the
+values are sorted by them, and there are no sizes."""
 
 _COUNTS = 3
 
@@ -45,14 +46,15 @@ def pack(messages: List[Any], most: int, max_chars: int) -> Optional[Packed]:
 def _packed(messages: List[Any], most: int, max_chars: int) -> Optional[Packed]:
     if not _DICTS.issuperset(map(type, messages)):
         return None
-    # Each as it is at one moment, whatever another thread does to it meanwhile.
+    # Each as it is at one moment, whatever another thread does to it meanwhile: all
+    # values are read in one step.
     first = tuple(messages[0])
     if first and _TEXTS.issuperset(map(type, first)):
         keys = tuple(chain.from_iterable(messages))
         # No dict has a key twice, so each has all of them if there are enough.
         if len(keys) <= most and keys == first * len(messages):
-            rows: Any = map(itemgetter(*first), messages)
-            values = tuple(rows if len(first) == 1 else chain.from_iterable(rows))
+            columns = [map(itemgetter(key), messages) for key in first]
+            values = tuple(chain.from_iterable(columns))
             are_fine = _are_texts(values, max_chars)
             return (*values, *first, len(first), 0, _MARK) if are_fine else None
     copies = list(map(dict.copy, messages))
@@ -133,9 +135,9 @@ def _messages(packed: Packed) -> List[Dict[Any, Any]]:
     if sizes:
         names, items = iter(keys), iter(values)
         return [dict(zip(islice(names, size), items)) for size in sizes]
+    messages = len(values) // len(keys)
+    columns = [values[at : at + messages] for at in range(0, len(values), messages)]
     if len(keys) == 2:  # a role and a content, nearly always
         one, other = keys
-        pairs = zip(values[::2], values[1::2])
-        return [{one: first, other: second} for first, second in pairs]
-    items = iter(values)
-    return [dict(zip(keys, row)) for row in zip(*[items] * len(keys))]
+        return [{one: first, other: second} for first, second in zip(*columns)]
+    return [dict(zip(keys, row)) for row in zip(*columns)]
