@@ -313,9 +313,11 @@ class Spool:
     def _file_for(self, size: int, now: float) -> OpenFile:
         file = self._file
         if file is not None and file.size:
-            # Ids follow each other in a segment: an adopted one may lie in between.
-            last = self._segments[-1].path if self._segments else None
-            if last != file.path or file.size + size > self._segment_bytes:
+            # Ids follow each other in a segment: those of an adopted one may lie in
+            # between, and it may be gone again.
+            last = self._segments[-1] if self._segments else None
+            goes_on = last and last.path == file.path and last.end == self._next_id
+            if not goes_on or file.size + size > self._segment_bytes:
                 self._close_file()
         elif file is not None and now * 1000 > self._last_name + _STALE:
             # Its name would pass its events off as older than they are.

@@ -33,6 +33,11 @@ class Segment:
         self._told = 0
         """How many are struck out with all before them."""
 
+    @property
+    def end(self) -> int:
+        """Return the id after that of its last event."""
+        return self.first + len(self._gone)
+
     def note(self, offsets: Sequence[int]) -> None:
         """Know more events, which stand there."""
         self._offsets.extend(offsets)

@@ -213,27 +213,32 @@ def test_removing_what_is_not_there_is_nothing(opened: Opened) -> None:
 def test_whatever_the_order_only_what_was_removed_is_gone(
     opened: Opened, seed: int
 ) -> None:
-    """The disk says what waits after each removal, in groups or one by one."""
+    """The disk says what waits after each step, whosever it was, and by which id."""
     chance = random.Random(seed)
     spool, looking = opened(), opened()
-    ids: List[int] = []
-    left: Set[int] = set()
-    for _ in range(30):
-        if chance.random() < 0.5:
-            added = range(len(ids), len(ids) + chance.randrange(1, 9))
-            ids += spool.add(numbered(*added)).ids
-            left.update(added)
+    ids: Dict[bytes, int] = {}
+    count = 0
+    for _ in range(60):
+        events = numbered(*range(count, count + chance.randrange(1, 9)))
+        step = chance.random()
+        if step < 0.3:
+            ids.update(zip(events, spool.add(events).ids))
+            count += len(events)
+        elif step < 0.4:
+            opened.left_by_the_dead(*events)
+            ids.update((event, id_) for id_, event in spool.adopt(100))
+            count += len(events)
         else:
-            first = min(left, default=0) + chance.choice([0, 0, 3])
-            done = list(range(first, first + chance.randrange(1, 12)))
+            first = chance.choice([0, 0, 3])
+            done = list(ids)[first : first + chance.randrange(1, 12)]
             chance.shuffle(done)
-            spool.remove([ids[number] for number in done if number < len(ids)])
-            left.difference_update(done)
-        assert list(looking.bodies()) == numbered(*sorted(left))
-        assert looking.count() == spool.count() == len(left)
+            spool.remove([ids.pop(event) for event in done])
+        assert sorted(looking.bodies()) == sorted(ids)
+        assert looking.count() == spool.count() == len(ids)
+        assert spool.read(ids.values()) == [(id_, event) for event, id_ in ids.items()]
     spool.close()
 
-    assert bodies(looking.adopt(1_000)) == numbered(*sorted(left))
+    assert sorted(bodies(looking.adopt(1_000))) == sorted(ids)
 
 
 @posix
@@ -823,6 +828,38 @@ def test_a_link_that_another_user_laid_is_not_followed(opened: Opened) -> None:
     assert opened().add(numbered(2)).ids is None
     assert opened().adopt(10) == []
     assert "another user" in opened.reports[0]
+
+
+def test_an_adopted_segment_that_is_gone_leaves_no_gap_in_ids(opened: Opened) -> None:
+    """What is added after it was delivered is found, and removed, by its own id."""
+    spool = opened()
+    own = list(spool.add(numbered(1, 2)).ids)
+    opened.left_by_the_dead(*numbered(11, 12))
+    spool.remove([id_ for id_, _ in spool.adopt(10)])
+    own += spool.add(numbered(3, 4)).ids
+
+    assert [body for _, body in spool.read(own)] == numbered(1, 2, 3, 4)
+    assert spool.present(own) == set(own)
+    spool.remove([own[2]])
+    spool.close()
+    assert bodies(opened().adopt(10)) == numbered(1, 2, 4)
+
+
+def test_what_makes_room_leaves_no_gap_in_ids(opened: Opened) -> None:
+    """Events of the dead that have to go, without being adopted first, do so too."""
+    opened.left_by_the_dead(*numbered(*range(9), size=10_000))
+    spool = opened(max_bytes=150_000)
+    own: List[int] = []
+    for number in range(11, 18):
+        added = spool.add(numbered(number, size=10_000))
+        own += added.ids
+    assert opened.aside() == [] and len(spool.waiting()) == 1
+
+    assert [body for _, body in spool.read(own)] == numbered(
+        *range(11, 18), size=10_000
+    )
+    spool.remove(own)
+    assert spool.count() == 0
 
 
 # -- damage ------------------------------------------------------------------------------
