@@ -23,7 +23,7 @@ class LossEvent(bytes):
 class SpooledEvent:
     """An encoded event that lies in the spool too; *spool_id* is its name there.
 
-    It is None from when the spool no longer has it.
+    It is None from when the spool had to let it go before it was delivered.
     """
 
     # Beside the body: a kind of bytes with a name would be a copy of it, and to touch

@@ -15,7 +15,8 @@ from ._numbers import Numbers
 
 _OVERHEAD = 64
 """Bytes that CPython spends on an event besides its text: a bytes object's header and
-its place in the deque, so that a million tiny events stay within the bound too."""
+its place in the deque, so that a million tiny events stay within the bound too. One
+that lies in the spool takes fifty more."""
 
 
 class Buffer:

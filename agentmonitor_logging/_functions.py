@@ -24,7 +24,7 @@ def is_routine(target: Any) -> bool:
 
 
 def flags_of(runs: Any) -> int:
-    """Return what calling *runs* gives: of the flags above those that are not VAR."""
+    """Return flags; those above but VAR say what calling *runs* gives."""
     if type(runs) is FunctionType and not vars(runs):
         # Nobody has marked it as something else, which inspect would see.
         return runs.__code__.co_flags

@@ -4,7 +4,8 @@ A segment begins with `MAGIC`; each event is a frame: a header with a mark, a st
 the length, a checksum and the time, then the event. An event that is done with is
 struck out by its state, or with all before it by that of a later one, so that a request
 takes one write and not a hundred; a segment of which all are done with is removed.
-Whatever is torn or damaged costs the events it hits and no others.
+Whatever is torn or damaged costs the events it hits and no others; but of those that
+were done with, some may come again.
 """
 
 from __future__ import annotations
