@@ -25,7 +25,9 @@ from agentmonitor_logging import (
     EventFields,
     agent_context,
     agent_event,
+    flush,
     log_agent_call,
+    stats,
 )
 
 T = TypeVar("T")
@@ -182,3 +184,9 @@ def check_block_does_not_swallow() -> int:
 def check_extra(logger: logging.Logger) -> None:
     fields: EventFields = {"event_type": "llm_call", "cost_usd": 0.1, "latency_ms": 3}
     logger.info("x", extra=fields)
+
+
+def check_what_is_told_is_read_only() -> None:
+    count: int = stats().lost["rejected"] + flush().pending
+    stats().accepted = count  # type: ignore[misc]
+    flush().pending = count  # type: ignore[misc]
