@@ -127,7 +127,9 @@ class Delivery:
     def __len__(self) -> int:
         """Return how many events wait or are under way."""
         given_up = sum(
-            len(_unspooled(batch)) for batch, reason in self._flying.items() if reason
+            len(_unspooled(batch.events))
+            for batch, reason in self._flying.items()
+            if reason
         )
         return self.waiting + self.in_flight - given_up
 
@@ -232,7 +234,7 @@ class Delivery:
             _SETTLE[type(outcome)](self, batch, outcome, effects)
         elif isinstance(outcome, Delivered):
             # Part of it was counted as lost too early; it did arrive.
-            effects.lost.append((given_up, -len(_unspooled(batch))))
+            effects.lost.append((given_up, -len(_unspooled(batch.events))))
             effects.deliver(batch.events)
         else:
             self._put_spilled_first(spool_ids(batch.events))
@@ -262,7 +264,7 @@ class Delivery:
             for batch, given_up in self._flying.items():
                 if given_up is None:
                     self._flying[batch] = reason
-                    effects.lose(reason, _unspooled(batch))
+                    effects.lose(reason, _unspooled(batch.events))
         return effects
 
     # -- the spool -------------------------------------------------------------------
@@ -344,7 +346,7 @@ class Delivery:
         """Note that memory has no room for *gone*: lost, unless the spool has them."""
         if gone:
             self._put_spilled_first(sorted(spool_ids(gone)))
-            effects.lose("buffer_full", [e for e in gone if spool_id_of(e) is None])
+            effects.lose("buffer_full", _unspooled(gone))
 
     def _put_spilled_first(self, ids: Sequence[int]) -> None:
         if ids:
@@ -469,8 +471,8 @@ class Delivery:
         )
 
 
-def _unspooled(batch: Batch) -> List[Event]:
-    return [event for event in batch.events if spool_id_of(event) is None]
+def _unspooled(events: Iterable[Event]) -> List[Event]:
+    return [event for event in events if spool_id_of(event) is None]
 
 
 _SETTLE: Dict[Type[object], Callable[..., None]] = {

@@ -10,7 +10,14 @@ import functools
 import json
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ._packing import Packed, parts_of, replaced, unpacked, unpacked_copy
+from ._packing import (
+    Packed,
+    columns_of,
+    parts_of,
+    replaced,
+    unpacked,
+    unpacked_copy,
+)
 from ._plain import AnyEvent, PlainEvent
 from ._raised import marked
 from ._rendering import Renderer
@@ -162,14 +169,12 @@ def _raw(packed: Packed) -> Any:
     values, keys, sizes = parts_of(packed)
     if sizes:
         return unpacked(packed)
-    messages = len(values) // len(keys)
     pieces = [""] * (2 * len(values) + 1)
-    before, texts = "},{", list(map(_literal, values))
-    for place, key in enumerate(keys):
+    before, step = "},{", 2 * len(keys)
+    for place, (key, column) in enumerate(zip(keys, columns_of(values, keys))):
         name = f"{before}{_literal(key)}:"
-        pieces[2 * place : -1 : 2 * len(keys)] = [name] * messages
-        column = texts[place * messages : (place + 1) * messages]
-        pieces[2 * place + 1 :: 2 * len(keys)] = column
+        pieces[2 * place : -1 : step] = [name] * len(column)
+        pieces[2 * place + 1 :: step] = map(_literal, column)
         before = ","
     pieces[0], pieces[-1] = f"[{{{pieces[0][3:]}", "}]"
     return _Raw("".join(pieces))

@@ -93,6 +93,12 @@ def parts_of(packed: Packed) -> Tuple[Packed, Packed, Packed]:
     return packed[:end], packed[end:last], packed[last:-_COUNTS]
 
 
+def columns_of(values: Packed, keys: Packed) -> List[Packed]:
+    """Return the values of each of *keys*, which all messages have."""
+    messages = len(values) // len(keys)
+    return [values[at : at + messages] for at in range(0, len(values), messages)]
+
+
 def unpacked(tree: Any) -> Any:
     """Return *tree* with dicts again in place of what is packed.
 
@@ -135,8 +141,7 @@ def _messages(packed: Packed) -> List[Dict[Any, Any]]:
     if sizes:
         names, items = iter(keys), iter(values)
         return [dict(zip(islice(names, size), items)) for size in sizes]
-    messages = len(values) // len(keys)
-    columns = [values[at : at + messages] for at in range(0, len(values), messages)]
+    columns = columns_of(values, keys)
     if len(keys) == 2:  # a role and a content, nearly always
         one, other = keys
         return [{one: first, other: second} for first, second in zip(*columns)]

@@ -63,11 +63,6 @@ class Frame(NamedTuple):
     body: bytes
 
     @property
-    def waits(self) -> bool:
-        """Tell whether it is not struck out by its own state."""
-        return self.state[0] == _WAITS[0]
-
-    @property
     def end(self) -> int:
         """Return where the next frame begins."""
         return self.offset + OVERHEAD + len(self.body)
@@ -132,7 +127,7 @@ def scan(data: bytes) -> Tuple[List[Frame], bool]:
         if found is not None:
             if found.state == STRUCK_TO_HERE:
                 frames.clear()
-            elif found.waits:
+            elif _waits(found.state):
                 frames.append(found)
             at = found.end
             continue
@@ -151,8 +146,13 @@ def tally(data: bytes) -> int:
             return len(scan(data)[0])
         at += OVERHEAD + length
         if at <= len(data):
-            count = 0 if state == STRUCK_TO_HERE else count + (state[0] == _WAITS[0])
+            count = 0 if state == STRUCK_TO_HERE else count + _waits(state)
     return count
+
+
+def _waits(state: bytes) -> bool:
+    """Tell whether an event of that state is not struck out by itself."""
+    return state[:1] == _WAITS[:1]
 
 
 def _next_sound(data: bytes, at: int) -> int:

@@ -13,7 +13,6 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from agentmonitor_logging._capture import Step, never_raises
-from agentmonitor_logging._functions import ASYNC_GENERATOR, flags_of
 from agentmonitor_logging._snapshot import Snapshot, snapshot
 from agentmonitor_logging.context import Scope, current_scope, switch
 
@@ -262,10 +261,11 @@ class StreamFunction:
         target: Callable[..., Any],
         runs: Callable[..., Any],
         calls: Calls,
+        *,
+        is_async: bool,
     ) -> None:
         self._calls = calls
         self._runs = runs
-        is_async = flags_of(runs) & ASYNC_GENERATOR
         self._watched: Callable[..., Any] = watched_async if is_async else watched
         self.__wrapped__ = target
 

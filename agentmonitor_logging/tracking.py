@@ -169,7 +169,8 @@ def _wrapper_of(target: Any, base: Any, calls: Calls) -> Any:
     if flags & (COROUTINE | ITERABLE_COROUTINE):
         return _async_wrapper(target, calls)
     if flags & (ASYNC_GENERATOR | GENERATOR):
-        return StreamFunction(target, runs, calls)
+        is_async = bool(flags & ASYNC_GENERATOR)
+        return StreamFunction(target, runs, calls, is_async=is_async)
     return _wrapper(target, calls)
 
 

@@ -379,6 +379,21 @@ def test_of_four_that_adopt_at_once_each_event_goes_to_one(opened: Opened) -> No
     assert list(opened.path.iterdir()) == []
 
 
+def test_an_adopted_segment_that_is_gone_leaves_no_gap_in_ids(opened: Opened) -> None:
+    """What is added after it was delivered is found, and removed, by its own id."""
+    spool = opened()
+    own = list(spool.add(numbered(1, 2)).ids)
+    opened.left_by_the_dead(*numbered(11, 12))
+    spool.remove([id_ for id_, _ in spool.adopt(10)])
+    own += spool.add(numbered(3, 4)).ids
+
+    assert [body for _, body in spool.read(own)] == numbered(1, 2, 3, 4)
+    assert spool.present(own) == set(own)
+    spool.remove([own[2]])
+    spool.close()
+    assert bodies(opened().adopt(10)) == numbered(1, 2, 4)
+
+
 # -- being killed ----------------------------------------------------------------------
 
 RESTLESS = """
@@ -585,6 +600,23 @@ def test_what_is_lost_is_not_adopted_any_more(opened: Opened) -> None:
 
     assert not set(adopted[1:]) & set(lost)
     assert len(set(adopted) | set(lost)) == 50
+
+
+def test_what_makes_room_leaves_no_gap_in_ids(opened: Opened) -> None:
+    """Events of the dead that have to go, without being adopted first, do so too."""
+    opened.left_by_the_dead(*numbered(*range(9), size=10_000))
+    spool = opened(max_bytes=150_000)
+    own: List[int] = []
+    for number in range(11, 18):
+        added = spool.add(numbered(number, size=10_000))
+        own += added.ids
+    assert opened.aside() == [] and len(spool.waiting()) == 1
+
+    assert [body for _, body in spool.read(own)] == numbered(
+        *range(11, 18), size=10_000
+    )
+    spool.remove(own)
+    assert spool.count() == 0
 
 
 # -- a disk that does not take it --------------------------------------------------------
@@ -828,38 +860,6 @@ def test_a_link_that_another_user_laid_is_not_followed(opened: Opened) -> None:
     assert opened().add(numbered(2)).ids is None
     assert opened().adopt(10) == []
     assert "another user" in opened.reports[0]
-
-
-def test_an_adopted_segment_that_is_gone_leaves_no_gap_in_ids(opened: Opened) -> None:
-    """What is added after it was delivered is found, and removed, by its own id."""
-    spool = opened()
-    own = list(spool.add(numbered(1, 2)).ids)
-    opened.left_by_the_dead(*numbered(11, 12))
-    spool.remove([id_ for id_, _ in spool.adopt(10)])
-    own += spool.add(numbered(3, 4)).ids
-
-    assert [body for _, body in spool.read(own)] == numbered(1, 2, 3, 4)
-    assert spool.present(own) == set(own)
-    spool.remove([own[2]])
-    spool.close()
-    assert bodies(opened().adopt(10)) == numbered(1, 2, 4)
-
-
-def test_what_makes_room_leaves_no_gap_in_ids(opened: Opened) -> None:
-    """Events of the dead that have to go, without being adopted first, do so too."""
-    opened.left_by_the_dead(*numbered(*range(9), size=10_000))
-    spool = opened(max_bytes=150_000)
-    own: List[int] = []
-    for number in range(11, 18):
-        added = spool.add(numbered(number, size=10_000))
-        own += added.ids
-    assert opened.aside() == [] and len(spool.waiting()) == 1
-
-    assert [body for _, body in spool.read(own)] == numbered(
-        *range(11, 18), size=10_000
-    )
-    spool.remove(own)
-    assert spool.count() == 0
 
 
 # -- damage ------------------------------------------------------------------------------
