@@ -52,6 +52,11 @@ class Buffer:
         return self._bytes * 2 >= self._max_bytes
 
     @property
+    def is_crowded(self) -> bool:
+        """Tell whether the last quarter of the bytes is being taken."""
+        return self._bytes * 4 >= self._max_bytes * 3
+
+    @property
     def firsts(self) -> List[int]:
         """Return numbers; no event here is older than the smallest."""
         return [batch.numbers.first for batch in self._batches] + self._numbers.firsts

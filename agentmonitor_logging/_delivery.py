@@ -157,6 +157,12 @@ class Delivery:
         return self.pacing.healthy and not self._refusing
 
     @property
+    def is_behind(self) -> bool:
+        """Tell whether what comes in may soon find no room, but room is being made."""
+        moves = self.steady and (bool(self._flying) or self._is_full_batch)
+        return self._buffer.is_crowded and moves
+
+    @property
     def wants_more(self) -> bool:
         """Tell whether events are to be read from the disk."""
         few = self._buffer.loose < FEW and not self._buffer.is_half_full
@@ -358,9 +364,13 @@ class Delivery:
         if not self._spilled and not self._reading:
             self._spilled_first = self.oldest
 
-    def _due_in(self) -> float:
+    @property
+    def _is_full_batch(self) -> bool:
         buffer = self._buffer
-        if buffer.has_batch or buffer.loose >= self._config.batch_size:
+        return buffer.has_batch or buffer.loose >= self._config.batch_size
+
+    def _due_in(self) -> float:
+        if self._is_full_batch:
             return 0.0
         return self._since + self._config.flush_interval - self._clock()
 

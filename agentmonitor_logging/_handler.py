@@ -196,6 +196,11 @@ class AgentMonitorHandler(logging.Handler):
             and self._words_as_usual()
         )
 
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether records had better wait a moment where they are."""
+        return self._config.enabled and self._sender.is_behind
+
     def take_run(self, queued: Sequence[Any], respects_level: bool) -> int:
         """Ship what a queue handler of ours put into its queue; return how many.
 

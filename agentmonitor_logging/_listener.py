@@ -56,6 +56,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         self._thread: Optional[threading.Thread] = None
         self._hung: Optional[threading.Thread] = None
         self._stopping = False
+        self._holds_until = float("-inf")
+        """Until when it may hold records back although it shall end."""
         self._unreadable = 0
         self._run = 1
 
@@ -105,11 +107,14 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         Where it cannot run, or does not get on because it waits for a lock that this
         thread holds, this thread does its work.
         """
+        locked, now = _process.holds_logging_lock(), time.monotonic()
+        # Half of the time is for what comes after us, and all of it where the target's
+        # threads, which make room, may be waiting for a lock of this one.
+        self._holds_until = now if locked else (now + deadline) / 2
         thread = self._last_thread()
         self._records.hurry()
         if thread is threading.current_thread():
             return
-        locked = _process.holds_logging_lock()
         # Not one that a signal handler has found made but not started.
         if thread is not None and thread.is_alive():
             patience = self._patience_with(thread) if locked else FOREVER
@@ -227,6 +232,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         with _diagnostics.own_work():
             # In a child that a target forked, another thread or none is the listener's.
             while self._thread is current and not self._left():
+                if self._holds_back():
+                    continue
                 try:
                     record = self._records.get()
                 except queue.Empty:
@@ -243,6 +250,21 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                     _diagnostics.note_swallowed(error, "a target of the listener")
                 self._note_done()
                 self._tell_overflow()
+
+    def _holds_back(self) -> bool:
+        """Wait a moment if the only target has soon, but not yet, room for more.
+
+        We may be faster than its server, and then the oldest would be lost for want of
+        room, while the queue has some.
+        """
+        if len(self.handlers) != 1 or not isinstance(self._records, RecordQueue):
+            return False
+        if self._stopping and time.monotonic() >= self._holds_until:
+            return False
+        target = self.handlers[0]
+        return isinstance(target, AgentMonitorHandler) and self._records.holds(
+            lambda: target.is_behind
+        )
 
     def _handle_run(self, record: Any) -> None:
         """Hand over *record*, and those after it, at little more than the cost of one.

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from threading import get_ident
-from typing import Any, Deque, Dict, List, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
 
 from ._passage import Passed
 
@@ -38,6 +38,10 @@ Up to there a burst is better off with the processor, and is caught up with late
 
 PAUSE_SECONDS = 0.00001
 """How long it pauses: long enough for another thread to take the lock."""
+
+HOLD_SECONDS = 0.005
+"""How long records stay for a moment where they are, with a server that is slow but
+gets on: about as long as it takes the next hundred."""
 
 _READ_PATIENCE = 0.2
 _NEVER = float("inf")
@@ -152,6 +156,16 @@ class RecordQueue:
         if len(self._records) >= self._backlog:
             return False
         return time.perf_counter() - self._resumed > SLICE_SECONDS
+
+    def holds(self, is_behind: Callable[[], bool]) -> bool:
+        """Wait a moment if records are better off here, and tell whether they were.
+
+        They are while whoever shall have them *is_behind*, up to a backlog.
+        """
+        if not 0 < len(self._records) < self._backlog or not is_behind():
+            return False
+        self._sleep(self._backlog, HOLD_SECONDS)
+        return True
 
     def hurry(self) -> None:
         """Wake the listener now: for a flush, for the end, for a full house."""

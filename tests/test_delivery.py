@@ -75,6 +75,23 @@ def test_nothing_waits_for_nothing(make: Any) -> None:
     assert 1 == delivery.wake_at
 
 
+def test_it_is_behind_while_room_is_short_but_being_made(make: Any) -> None:
+    """Not with room, nor where nothing is due yet, nor where the server fails."""
+    delivery = make(buffer_bytes=1024 * 1024, batch_size=8)
+    for _ in range(7):
+        delivery.add(b"x" * 120_000)
+    assert not delivery.is_behind, "nothing is due"
+    delivery.add(b"x")
+    assert delivery.is_behind
+    batch = taken(delivery)
+    assert not delivery.is_behind, "there is room"
+    for _ in range(7):
+        delivery.add(b"x" * 120_000)
+    assert delivery.is_behind, "a request is under way"
+    delivery.settle(batch, NO_ANSWER)
+    assert not delivery.is_behind, "nobody is there"
+
+
 def test_a_few_events_wait_for_their_time(make: Any, clock: Clock) -> None:
     """Fewer than batch_size events are due one flush_interval after the first."""
     delivery = make(batch_size=10, flush_interval=5.0)

@@ -18,7 +18,7 @@ from agentmonitor_logging import (
 from agentmonitor_logging._listener import RUN, AgentMonitorQueueListener, _next_run
 from agentmonitor_logging._queue import SLICE_SECONDS
 from conftest import KEY
-from servers import DEADLINE
+from servers import DEADLINE, Raw, Reply, ScriptedServer, Slow
 
 log = logging.getLogger("agent")
 MANY = 3 * RUN
@@ -418,3 +418,69 @@ def test_what_ends_the_thread_costs_one_record(server, burst) -> None:
     expected = [f"call {number}" for number in range(MANY) if number != RUN // 2]
     assert expected == [said for said in server.messages() if said.startswith("call")]
     assert {"conversion_error": 1} == handler.stats().lost
+
+
+def large(count: int) -> None:
+    """Log *count* events of a kilobyte, of which the least buffer holds about 900."""
+    for number in range(count):
+        log.info("call %d", number, extra={"text": "x" * 1000})
+
+
+@pytest.fixture
+def slow_server(serve: Any) -> ScriptedServer:
+    """Return a server that takes events at a tenth of what a listener makes."""
+    return serve(rule=lambda request: Slow(0.02, Reply()))
+
+
+def test_what_a_slow_server_has_not_taken_yet_is_not_lost(slow_server, burst) -> None:
+    """Records stay in the queue as long as the buffer has no room for their events."""
+    handler = burst(slow_server.url, buffer_bytes=1024 * 1024)
+    large(4000)
+
+    result = released(handler).flush(DEADLINE)
+
+    assert result and result.delivered == 4000
+    assert len(slow_server.stored) == 4000
+
+
+def test_a_close_gives_a_slow_server_time(slow_server, burst) -> None:
+    """What is held back when a handler is closed is delivered within that time."""
+    handler = burst(
+        slow_server.url, buffer_bytes=1024 * 1024, shutdown_timeout=DEADLINE
+    )
+    large(3000)
+
+    released(handler).close()
+
+    assert len(slow_server.stored) == 3000
+    assert handler.stats().lost == {}
+
+
+def test_a_close_waits_no_longer_for_what_is_held_back(serve, burst) -> None:
+    """With a server that never answers it ends in its time, and counts every event."""
+    server = serve(rule=lambda request: Raw(then="hang"))
+    handler = burst(server.url, buffer_bytes=1024 * 1024, shutdown_timeout=0.5)
+    large(3000)
+
+    began = time.monotonic()
+    released(handler).close()
+
+    assert time.monotonic() - began < DEADLINE / 2
+    stats = handler.stats()
+    assert stats.pending <= 100, "what is under way may still arrive"
+    assert sum(stats.lost.values()) + stats.pending == 3000
+
+
+def test_nothing_is_held_back_for_a_server_that_is_down(serve, burst) -> None:
+    """What is new has room then at the cost of the oldest, as far as memory goes."""
+    server = serve(rule=lambda request: 503)
+    handler = burst(server.url, buffer_bytes=1024 * 1024, shutdown_timeout=0.1)
+    large(3000)
+
+    released(handler)
+    deadline = time.monotonic() + DEADLINE
+    while handler._listener._records.qsize() and time.monotonic() < deadline:
+        server.closing.wait(0.01)
+
+    assert handler._listener._records.qsize() == 0
+    assert handler.stats().lost["buffer_full"] > 1000

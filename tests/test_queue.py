@@ -50,6 +50,25 @@ def test_many_records_are_taken_at_once() -> None:
     assert records.entered() == 5
 
 
+def test_records_stay_while_who_shall_have_them_is_behind() -> None:
+    """Not where there are none, nor where half of the queue is full."""
+    records, asked = RecordQueue(10), []
+
+    def is_behind() -> bool:
+        asked.append(records.qsize())
+        return True
+
+    assert not records.holds(is_behind)
+    records.put_nowait("first")
+    assert records.holds(is_behind)
+    assert not records.holds(lambda: False)
+    for number in range(4):
+        records.put_nowait(number)
+    assert not records.holds(is_behind)
+    assert asked == [1]
+    assert records.get_nowait() == "first"
+
+
 def test_who_takes_records_pauses_unless_they_come_too_fast() -> None:
     """It lets others run after its slice, but not while half of the queue is full."""
     records = RecordQueue(10)

@@ -605,7 +605,7 @@ def test_what_is_lost_is_not_adopted_any_more(opened: Opened) -> None:
 def test_what_makes_room_leaves_no_gap_in_ids(opened: Opened) -> None:
     """Events of the dead that go in the midst of a file take no id from its events."""
     opened.left_by_the_dead(*numbered(*range(9), size=10_000))
-    opened.clock.now += 1  # so that theirs is the oldest file, whatever its owner's name
+    opened.clock.now += 1  # theirs shall be the oldest file, whatever its name
     spool = opened(max_bytes=150_000)
     own: List[int] = []
     lost: List[int] = []
