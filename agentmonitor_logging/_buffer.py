@@ -52,9 +52,9 @@ class Buffer:
         return self._bytes * 2 >= self._max_bytes
 
     @property
-    def is_crowded(self) -> bool:
-        """Tell whether the last quarter of the bytes is being taken."""
-        return self._bytes * 4 >= self._max_bytes * 3
+    def half(self) -> int:
+        """Return how many events like those that are in no batch fill half of it."""
+        return self._max_bytes * len(self._events) // (2 * max(1, self._bytes))
 
     @property
     def firsts(self) -> List[int]:

@@ -50,6 +50,8 @@ as converting ten events, and where ten came together, more are often under way.
 FLOW_LOOK = 0.06
 """The same after a full batch: the rest goes with what the listener, which lets records
 gather for 50 ms, hands over next, and so two requests in three are saved."""
+STANDSTILL = 1.0
+"""Seconds without a new request after which no room is made by the server any more."""
 FEW = 4 * MAX_EVENTS_PER_REQUEST
 """How many events in memory are so few that more are read from the disk."""
 
@@ -157,10 +159,16 @@ class Delivery:
         return self.pacing.healthy and not self._refusing
 
     @property
-    def is_behind(self) -> bool:
-        """Tell whether what comes in may soon find no room, but room is being made."""
-        moves = self.steady and (bool(self._flying) or self._is_full_batch)
-        return self._buffer.is_crowded and moves
+    def put_off(self) -> int:
+        """Return how many events had better come later: none unless room is scarce.
+
+        Nor where none is being made. As many as take half as much memory as all here.
+        """
+        is_wanted = self._buffer.is_half_full and self.steady
+        moves = bool(self._flying) or self._is_full_batch
+        if is_wanted and moves and self._clock() < self._since + STANDSTILL:
+            return self._buffer.half
+        return 0
 
     @property
     def wants_more(self) -> bool:

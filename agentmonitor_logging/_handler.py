@@ -56,6 +56,9 @@ class Feeder(Protocol):
     def drain(self, deadline: float) -> None:
         """Hand over what is queued, until *deadline*, and end."""
 
+    def may_hold(self, deadline: float) -> None:
+        """Let records wait for room even in a drain that ends at *deadline*."""
+
     def give_up(self) -> int:
         """Lose what is still queued; return how much."""
 
@@ -197,9 +200,9 @@ class AgentMonitorHandler(logging.Handler):
         )
 
     @property
-    def is_behind(self) -> bool:
-        """Tell whether records had better wait a moment where they are."""
-        return self._config.enabled and self._sender.is_behind
+    def put_off(self) -> int:
+        """Return how many records had better wait a moment where they are."""
+        return self._sender.put_off if self._config.enabled else 0
 
     def take_run(self, queued: Sequence[Any], respects_level: bool) -> int:
         """Ship what a queue handler of ours put into its queue; return how many.
@@ -510,6 +513,7 @@ class AgentMonitorHandler(logging.Handler):
         if not self._config.enabled:
             return
         for feeder in tuple(self._feeders):
+            feeder.may_hold(deadline)
             feeder.drain(deadline)
         # Only now: what the listeners still had is not late.
         self._closed = True

@@ -28,6 +28,9 @@ _OURS = (dict, tuple)
 _worked = getattr(time, "thread_time", time.perf_counter)
 """Seconds on a processor, where a system tells: waiting for the interpreter lock is
 nothing that a smaller run would shorten."""
+_LEAST_DRAIN = 1.0
+"""Seconds of a close in which nothing is held back: about what it takes to hand over as
+many records as may be held."""
 MAX_UNREADABLE = 100
 """Records in a row that cannot be read, after which their queue counts as closed."""
 
@@ -107,14 +110,11 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         Where it cannot run, or does not get on because it waits for a lock that this
         thread holds, this thread does its work.
         """
-        locked, now = _process.holds_logging_lock(), time.monotonic()
-        # Half of the time is for what comes after us, and all of it where the target's
-        # threads, which make room, may be waiting for a lock of this one.
-        self._holds_until = now if locked else (now + deadline) / 2
         thread = self._last_thread()
         self._records.hurry()
         if thread is threading.current_thread():
             return
+        locked = _process.holds_logging_lock()
         # Not one that a signal handler has found made but not started.
         if thread is not None and thread.is_alive():
             patience = self._patience_with(thread) if locked else FOREVER
@@ -123,6 +123,16 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         is_wanted = thread is None or locked or not thread.is_alive()
         if is_wanted and self._records.can_take():
             self._drain_here(deadline)
+
+    def may_hold(self, deadline: float) -> None:
+        """Let records wait for room even in a drain that ends at *deadline*.
+
+        Not for long, as all that is left has to be handed over before, and not where
+        the target's threads, which make room, may be waiting for a lock of this one.
+        """
+        if not _process.holds_logging_lock():
+            now = time.monotonic()
+            self._holds_until = min((now + deadline) / 2, deadline - _LEAST_DRAIN)
 
     def _last_thread(self) -> Optional[threading.Thread]:
         """Return the thread, not one that is just being started, and let it end."""
@@ -257,14 +267,13 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         We may be faster than its server, and then the oldest would be lost for want of
         room, while the queue has some.
         """
-        if len(self.handlers) != 1 or not isinstance(self._records, RecordQueue):
+        target: Any = self._only_target()
+        if target is None:
             return False
         if self._stopping and time.monotonic() >= self._holds_until:
             return False
-        target = self.handlers[0]
-        return isinstance(target, AgentMonitorHandler) and self._records.holds(
-            lambda: target.is_behind
-        )
+        records: Any = self._records
+        return bool(records.holds(target.put_off))
 
     def _handle_run(self, record: Any) -> None:
         """Hand over *record*, and those after it, at little more than the cost of one.

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from threading import get_ident
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
+from typing import Any, Deque, Dict, List, Optional, Sequence
 
 from ._passage import Passed
 
@@ -39,9 +39,9 @@ Up to there a burst is better off with the processor, and is caught up with late
 PAUSE_SECONDS = 0.00001
 """How long it pauses: long enough for another thread to take the lock."""
 
-HOLD_SECONDS = 0.005
+HOLD_SECONDS = 0.01
 """How long records stay for a moment where they are, with a server that is slow but
-gets on: about as long as it takes the next hundred."""
+gets on: it takes a hundred or two meanwhile."""
 
 _READ_PATIENCE = 0.2
 _NEVER = float("inf")
@@ -157,14 +157,14 @@ class RecordQueue:
             return False
         return time.perf_counter() - self._resumed > SLICE_SECONDS
 
-    def holds(self, is_behind: Callable[[], bool]) -> bool:
-        """Wait a moment if records are better off here, and tell whether they were.
+    def holds(self, most: int) -> bool:
+        """Wait a moment if few records wait, and tell whether that is so.
 
-        They are while whoever shall have them *is_behind*, up to a backlog.
+        Those are at most so many, or half a backlog, so that a burst finds room.
         """
-        if not 0 < len(self._records) < self._backlog or not is_behind():
+        if not 0 < len(self._records) < min(most, self._backlog // 2):
             return False
-        self._sleep(self._backlog, HOLD_SECONDS)
+        self._sleep(_NEVER, HOLD_SECONDS)
         return True
 
     def hurry(self) -> None:
@@ -229,7 +229,7 @@ class RecordQueue:
         self._flowing = bool(self._records)
         return rung or self._flowing or patience == timeout
 
-    def _sleep(self, wake_at: int, seconds: Optional[float]) -> bool:
+    def _sleep(self, wake_at: float, seconds: Optional[float]) -> bool:
         """Sleep until so many records wait or somebody rings; tell whether one did."""
         self._wake_at = wake_at
         rung = True

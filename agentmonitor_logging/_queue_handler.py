@@ -386,7 +386,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         with _process.closing(self.patience(timeout)) as deadline:
             for target in targets:  # a server that hangs takes no time from another
                 target.hurry(max(0.0, deadline - time.monotonic()))
-            self._close(deadline)
+            self._close(deadline, holds=True)
             for target in targets:
                 target._close(deadline)
         return standing_of_all(targets)
@@ -396,7 +396,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         with _process.closing(self.patience()) as deadline:
             target = self._target
             until = deadline if target is None else target.soonest(deadline)
-            self._close(until)
+            self._close(until, holds=target is not None)
             if target is not None:
                 target.close_until(until)
         _process.forget(super().close)
@@ -449,8 +449,12 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
             }
         return (rebuilt, (type(self), options, dress_of(self)))
 
-    def _close(self, deadline: float) -> None:
+    def _close(self, deadline: float, *, holds: bool) -> None:
+        """Have the listener end; with *holds* its targets are closed after it."""
         self._closed = True
+        may_hold = getattr(self.listener, "may_hold", None)
+        if holds and may_hold is not None:
+            may_hold(deadline)
         drain = getattr(self.listener, "drain", None)
         if drain is not None:
             drain(deadline)

@@ -224,14 +224,14 @@ class Sender:
         return Passage(self._keeper.checkpoint, self._stock.checkpoint)
 
     @property
-    def is_behind(self) -> bool:
-        """Tell whether events had better come later, as there is soon room for them.
+    def put_off(self) -> int:
+        """Return how many events had better come later, as there is soon room for them.
 
         Not with a spool, which has room, nor where no thread of ours makes any.
         """
         if self._keeper is not None or self._worker is None or self._stopping:
-            return False
-        return self._stock.delivery.is_behind
+            return 0
+        return self._stock.delivery.put_off
 
     def hurry(self, passed: Optional[Passed] = None) -> Passed:
         """Let all that is accepted by now be due, one request despite a back-off.

@@ -21,6 +21,7 @@ from agentmonitor_logging._delivery import (
     GATHER_LOOK,
     GATHER_SECONDS,
     NEVER,
+    STANDSTILL,
     Delivery,
 )
 from agentmonitor_logging._spilled import Spilled
@@ -75,21 +76,31 @@ def test_nothing_waits_for_nothing(make: Any) -> None:
     assert 1 == delivery.wake_at
 
 
-def test_it_is_behind_while_room_is_short_but_being_made(make: Any) -> None:
+def test_events_are_put_off_while_room_is_short_but_being_made(
+    make: Any, clock: Clock
+) -> None:
     """Not with room, nor where nothing is due yet, nor where the server fails."""
     delivery = make(buffer_bytes=1024 * 1024, batch_size=8)
-    for _ in range(7):
-        delivery.add(b"x" * 120_000)
-    assert not delivery.is_behind, "nothing is due"
-    delivery.add(b"x")
-    assert delivery.is_behind
+
+    def add(count: int) -> None:
+        for _ in range(count):
+            delivery.add(b"x" * 100_000)
+
+    add(5)
+    assert delivery.put_off == 0, "there is room"
+    add(2)
+    assert delivery.put_off == 0, "nothing is due"
+    add(1)
+    assert delivery.put_off == 5, "as many as take half a megabyte"
     batch = taken(delivery)
-    assert not delivery.is_behind, "there is room"
-    for _ in range(7):
-        delivery.add(b"x" * 120_000)
-    assert delivery.is_behind, "a request is under way"
+    add(7)
+    assert delivery.put_off == 5, "a request is under way"
+    clock.now += STANDSTILL
+    assert delivery.put_off == 0, "it takes too long"
     delivery.settle(batch, NO_ANSWER)
-    assert not delivery.is_behind, "nobody is there"
+    clock.now += 1000
+    taken(delivery)
+    assert delivery.put_off == 0, "nobody was there"
 
 
 def test_a_few_events_wait_for_their_time(make: Any, clock: Clock) -> None:

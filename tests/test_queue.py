@@ -50,23 +50,19 @@ def test_many_records_are_taken_at_once() -> None:
     assert records.entered() == 5
 
 
-def test_records_stay_while_who_shall_have_them_is_behind() -> None:
-    """Not where there are none, nor where half of the queue is full."""
-    records, asked = RecordQueue(10), []
+def test_few_records_stay_for_a_moment() -> None:
+    """As few as is wanted, at most a quarter of the queue; it waits for none to come."""
+    records = RecordQueue(16)
 
-    def is_behind() -> bool:
-        asked.append(records.qsize())
-        return True
-
-    assert not records.holds(is_behind)
+    assert not records.holds(10)
     records.put_nowait("first")
-    assert records.holds(is_behind)
-    assert not records.holds(lambda: False)
-    for number in range(4):
+    assert records.holds(10)
+    assert not records.holds(1)
+    for number in range(3):
         records.put_nowait(number)
-    assert not records.holds(is_behind)
-    assert asked == [1]
+    assert not records.holds(10)
     assert records.get_nowait() == "first"
+    assert records.holds(10)
 
 
 def test_who_takes_records_pauses_unless_they_come_too_fast() -> None:
