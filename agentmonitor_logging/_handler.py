@@ -333,12 +333,15 @@ class AgentMonitorHandler(logging.Handler):
         if _diagnostics.is_own_work():
             return self._body_of(record)
         thread = threading.get_ident()
+        # A finaliser may log right here, and what is begun first ends last.
+        is_first = thread not in self._converting
         self._converting.add(thread)
         try:
             with _diagnostics.own_work():
                 return self._body_of(record)
         finally:
-            self._converting.discard(thread)
+            if is_first:
+                self._converting.discard(thread)
 
     def _note_nested(self, record: logging.LogRecord) -> None:
         """Count what is logged while an application's thread converts for us.

@@ -654,3 +654,30 @@ def test_a_close_does_not_wait_for_who_reconfigures(server, attach, which) -> No
     thread.join(DEADLINE)
 
     assert not thread.is_alive()
+
+
+def test_what_is_logged_as_a_conversion_begins_does_not_end_it(server) -> None:
+    """A finaliser may log there; what an object logs later is still counted."""
+    handler = AgentMonitorHandler(api_key=KEY, agent_id="bot", api_url=server.url)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    words = ["last words"]
+
+    class Interrupted(set):
+        def add(self, thread: int) -> None:
+            super().add(thread)
+            while words:
+                log.info(words.pop())
+
+    class Talkative:
+        def __repr__(self) -> str:
+            log.info("of itself")
+            return "shown"
+
+    handler._converting = Interrupted()
+    log.info("event", extra={"thing": Talkative()})
+    assert handler.flush(DEADLINE)
+
+    assert sorted(server.messages()) == ["1 lost: nested", "event", "last words"]
+    assert handler.stats().lost == {"nested": 1}
+    assert not handler._converting
