@@ -201,8 +201,11 @@ class AgentMonitorHandler(logging.Handler):
 
     @property
     def put_off(self) -> int:
-        """Return how many records had better wait a moment where they are."""
-        return self._sender.put_off if self._config.enabled else 0
+        """Return how many records had better wait a moment where they are.
+
+        Like `take_run`, for who has asked `takes_plain_events`.
+        """
+        return self._sender.put_off
 
     def take_run(self, queued: Sequence[Any], respects_level: bool) -> int:
         """Ship what a queue handler of ours put into its queue; return how many.

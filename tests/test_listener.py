@@ -31,11 +31,14 @@ def burst(attach: Any) -> Callable[..., AgentMonitorQueueHandler]:
     def attached(url: str, **options: Any) -> AgentMonitorQueueHandler:
         # One request at a time, so that they arrive in order.
         options["max_in_flight"] = 1
-        handler: AgentMonitorQueueHandler = attach(url, **options)
-        handler._listener._thread = threading.current_thread()
-        return handler
+        return held(attach(url, **options))
 
     return attached
+
+
+def held(handler: AgentMonitorQueueHandler) -> AgentMonitorQueueHandler:
+    handler._listener._thread = threading.current_thread()
+    return handler
 
 
 def released(handler: AgentMonitorQueueHandler) -> AgentMonitorQueueHandler:
@@ -467,8 +470,7 @@ def test_who_feeds_another_ones_target_hands_over_at_once(slow_server) -> None:
         buffer_bytes=BUFFER,
         max_in_flight=1,
     )
-    handler = AgentMonitorQueueHandler(handlers=[target])
-    handler._listener._thread = threading.current_thread()
+    handler = held(AgentMonitorQueueHandler(handlers=[target]))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     large(TOO_MANY)
