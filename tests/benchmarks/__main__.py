@@ -17,6 +17,7 @@ import tempfile
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
+import calm
 import environments
 import measuring
 import plan
@@ -90,14 +91,15 @@ def prepared(wanted: Sequence[str], results: Results) -> List[str]:
     return ready
 
 
-def measure(given: argparse.Namespace, ready: Sequence[str], results: Results) -> None:
-    """Carry out all measurements."""
+def measure(given: argparse.Namespace, ready: Sequence[str], results: Results) -> str:
+    """Carry out all measurements, and tell how calm it was."""
     cells = plan.cells(given.workloads, given.modes, given.server)
     planned = plan.measurements(cells, ready, given.rounds, given.seed)
     how = measuring.Options(given.calls, given.seconds, _pinned(given))
+    still = calm.Calm()
     began = time.monotonic()
     for done, one in enumerate(planned):
-        figures = measuring.run(one, how)
+        figures = measuring.run(one, how, still)
         results.add(one, figures)
         told = figures.get("error") or f"p50 {figures['p50']:.1f} µs"
         spent = (time.monotonic() - began) / 60
@@ -107,6 +109,7 @@ def measure(given: argparse.Namespace, ready: Sequence[str], results: Results) -
             with open(given.raw, "a") as file:
                 line = {**one.cell._asdict(), "client": one.client, "round": one.round}
                 print(json.dumps({**line, **figures}), file=file)
+    return still.told()
 
 
 def silence(ready: Sequence[str], given: argparse.Namespace) -> Dict[str, Any]:
@@ -152,10 +155,11 @@ def main() -> None:
     given = options()
     results = Results()
     ready = prepared(given.clients, results)
-    measure(given, ready, results)
+    calmness = measure(given, ready, results)
     found = footprints(ready)
     targets = judge(results, found, silence(ready, given))
-    run = Run(_command(sys.argv[1:]), given.rounds, given.calls, _pinned(given))
+    command = _command(sys.argv[1:])
+    run = Run(command, given.rounds, given.calls, _pinned(given), calmness)
     if given.results:
         with open(given.results, "w", encoding="utf-8") as file:
             file.write(render(run, results, found, targets))

@@ -168,8 +168,13 @@ def is_async(mode: str) -> bool:
     return mode.startswith("asyncio")
 
 
+def is_paced(mode: str) -> bool:
+    """Tell whether *mode* makes its calls by a schedule."""
+    return mode.endswith("paced")
+
+
 def calls_made(mode: str, asked: int, at_most: int) -> int:
     """Return how many calls *mode* makes of those *asked* for; paced, no more than."""
     crowd = {"threads": THREADS, "asyncio": TASKS, "asyncio-paced": TASKS}.get(mode, 1)
-    calls = min(asked, at_most) if mode.endswith("paced") else asked
+    calls = min(asked, at_most) if is_paced(mode) else asked
     return max(1, calls // crowd) * crowd

@@ -50,6 +50,7 @@ class Run(NamedTuple):
     rounds: int
     calls: int
     pinned: bool
+    calmness: str
 
     def reservations(self) -> Iterator[str]:
         """Say where these are fewer measurements than the targets speak of."""
@@ -92,7 +93,8 @@ def _machine(run: Run) -> Iterator[str]:
     yield ""
     yield (
         "Medians over the rounds; of what was lost, sent twice or together, the worst. "
-        "Absolute figures are this machine's at this hour; the ratios travel."
+        f"{run.calmness} Absolute figures are this machine's at this hour; the ratios "
+        "travel."
     )
     yield ""
     yield "| workload | |"

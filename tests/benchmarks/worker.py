@@ -14,6 +14,7 @@ import sys
 import time
 from typing import Any, Dict, Iterable, Sequence
 
+import calm
 import modes
 import resources
 import workloads
@@ -51,6 +52,7 @@ def measure(job: Dict[str, Any]) -> Dict[str, Any]:
     if control:
         client.flush()
         before = control.ask(f"/wait?warm={WARM_UP}&patience={WARM_UP_PATIENCE}")
+    calm_before = calm.wait(job["fastest_us"])
     resources.forget_peak()
     memory, cpu, began = (
         resources.resident_mb(),
@@ -66,6 +68,7 @@ def measure(job: Dict[str, Any]) -> Dict[str, Any]:
     used = resources.cpu_seconds() - cpu
     figures["cpu_us"] = used / len(times.calls) * 1e6
     figures["rss_mb"] = resources.peak_mb() - memory
+    figures["work_us"] = calm_before, calm.work_us()
     return figures
 
 
