@@ -13,11 +13,12 @@ import statistics
 import time
 from typing import Any, Dict, Optional
 
-ATTEMPTS = 4
+ATTEMPTS = 6
 """How often a measurement is made, at the most."""
 PATIENCE = 10.0
 """Seconds that one waits for a calm moment."""
-_SLOWER = 1.15
+_SLOWER = 1.3
+"""More than what else a process has in its caches, less than what a neighbour does."""
 _STEPS, _TIMES = 20_000, 9
 _WORST = ("lost", "duplicates", "largest")
 
