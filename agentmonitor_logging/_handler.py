@@ -395,7 +395,8 @@ class AgentMonitorHandler(logging.Handler):
         if not self._config.enabled or _process.is_closing(self):
             return self._standing()
         seconds = self._config.timeout if timeout is None else timeout
-        return self._standing(self._deliver(time.monotonic() + seconds))
+        deadline = time.monotonic() + _process.bounded(seconds)
+        return self._standing(self._deliver(deadline))
 
     def _standing(self, pending: Optional[int] = None) -> FlushResult:
         """Tell how far we are, if not with all, with *pending* to wait for."""
@@ -430,7 +431,9 @@ class AgentMonitorHandler(logging.Handler):
 
     def patience(self, timeout: Optional[float] = None) -> float:
         """Return the seconds that a close with *timeout* may take."""
-        return self._config.shutdown_timeout if timeout is None else timeout
+        if timeout is not None:
+            return _process.bounded(timeout)
+        return self._config.shutdown_timeout
 
     def close(self) -> None:
         """Deliver what is left within `shutdown_timeout`, and end the threads."""

@@ -102,7 +102,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
 
     def stop(self, timeout: Optional[float] = None) -> None:
         """Hand over what is queued, within *timeout* seconds (default 3), and end."""
-        self.drain(time.monotonic() + (3.0 if timeout is None else timeout))
+        seconds = 3.0 if timeout is None else _process.bounded(timeout)
+        self.drain(time.monotonic() + seconds)
 
     def drain(self, deadline: float) -> None:
         """End the thread once the queue is empty, at the latest at *deadline*.

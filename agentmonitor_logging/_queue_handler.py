@@ -362,7 +362,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         """Deliver what was accepted up to now; see `AgentMonitorHandler.flush`."""
         if _process.is_closing(self):
             return standing_of_all(self.targets())
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None
+        if timeout is not None:
+            deadline = time.monotonic() + _process.bounded(timeout)
         return flush_all(self.targets(), deadline)
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
@@ -404,7 +406,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def patience(self, timeout: Optional[float] = None) -> float:
         """Return the seconds that a close with *timeout* may take."""
         if timeout is not None:
-            return timeout
+            return _process.bounded(timeout)
         each = [target.patience() for target in self.targets()]
         return max(each, default=_default("shutdown_timeout"))
 

@@ -50,7 +50,9 @@ def flush(timeout: Optional[float] = None) -> FlushResult:
     None waits as long as one request may take (the option `timeout`). The result is
     true when nothing of it is pending.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None
+    if timeout is not None:
+        deadline = time.monotonic() + _process.bounded(timeout)
     return flush_all(_shipping_handlers(), deadline)
 
 

@@ -100,8 +100,8 @@ def log_agent_call(
         event_type=_checked_type(event_type),
         logger=_checked_logger(logger),
         level=_checked_level(level),
-        capture_input=capture_input,
-        capture_output=capture_output,
+        capture_input=_checked_flag("capture_input", capture_input),
+        capture_output=_checked_flag("capture_output", capture_output),
         metadata=_checked_metadata(metadata),
     )
     return decorate if target is None else decorate(target)
@@ -133,6 +133,12 @@ def _checked_level(level: Any) -> int:
     if not isinstance(number, int) or isinstance(number, bool):
         _refuse("level", level, "an int or the name of a level")
     return number
+
+
+def _checked_flag(option: str, given: Any) -> bool:
+    if not isinstance(given, bool):
+        _refuse(option, given, "True or False")  # "no" would let all of it through
+    return given
 
 
 def _checked_metadata(metadata: Any) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import threading
 import time
 import weakref
@@ -195,6 +196,48 @@ def test_a_signal_handler_may_flush_and_shut_down_in_the_midst_of_anything(
     assert handler.flush(DEADLINE)
     assert "b" in server.messages()
     assert "a" in server.messages() or handler.stats().lost
+
+
+@pytest.mark.parametrize(
+    "seconds", [math.inf, 1e300, 10**400], ids=["inf", "float", "int"]
+)
+@pytest.mark.parametrize(
+    "do",
+    [
+        lambda handler: handler.flush,
+        lambda handler: handler.shutdown,
+        lambda handler: handler.targets()[0].flush,
+        lambda handler: handler.targets()[0].shutdown,
+        lambda handler: handler.listener.stop,
+        lambda _: am.flush,
+        lambda _: am.shutdown,
+    ],
+)
+def test_a_timeout_may_be_longer_than_a_lock_can_wait(
+    server, attach, do: Any, seconds: Any
+) -> None:
+    """Who waits for ever, by whatever number, meets no OverflowError."""
+    handler = attach(server.url)
+    logging.getLogger("agent").info("hello")
+    do(handler)(seconds)
+
+    assert handler.flush(DEADLINE).delivered == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, -math.inf, math.nan])
+@pytest.mark.parametrize("do", [am.flush, am.shutdown])
+def test_a_timeout_that_is_no_span_of_time_is_none_at_all(
+    server, attach, do: Any, seconds: float
+) -> None:
+    """As with 0 nothing is raised, and every event is accounted for in the end."""
+    handler = attach(server.url)
+    logging.getLogger("agent").info("hello")
+
+    do(seconds)
+
+    assert handler.flush(DEADLINE)
+    settled = handler.stats()
+    assert settled.delivered + sum(settled.lost.values()) == settled.accepted == 1
 
 
 def test_a_signal_handler_may_shut_down_before_the_first_thread_runs(

@@ -170,6 +170,8 @@ def test_logger_object(records: Records) -> None:
         {"level": True},
         {"metadata": [1]},
         {"metadata": {1: 2}},
+        {"capture_input": "false"},
+        {"capture_output": 0},
     ],
     ids=repr,
 )
