@@ -21,6 +21,8 @@ from plan import Measurement
 HERE = pathlib.Path(__file__).resolve().parent
 PATIENCE = 240.0
 """Seconds that one measurement may take."""
+LONG = 6.0
+"""Seconds after which a measurement is not made again."""
 RATE = 2000
 FOREIGN = ("agentmonitor_", "otel_", "langfuse_", "langsmith_", "langchain_")
 FOREIGN += ("logfire_", "sentry_", "python")
@@ -78,14 +80,15 @@ class SinkProcess:
 def run(one: Measurement, options: Options, still: calm.Calm) -> Dict[str, Any]:
     """Return the figures of a measurement, or its `error`.
 
-    What is paced takes a while, in which a shared machine is sometimes disturbed: it is
-    not made again.
+    What is paced, or takes long, is not made again: a disturbance comes and goes, so
+    that all of those have their share of it.
     """
     figures = _attempt(one, options, still.fastest)
     attempts = 1
     while "error" not in figures:
         lasted = still.lasted(figures)
-        if lasted or is_paced(one.cell.mode) or attempts == calm.ATTEMPTS:
+        is_long = is_paced(one.cell.mode) or figures["seconds"] > LONG
+        if lasted or is_long or attempts == calm.ATTEMPTS:
             still.count(attempts, lasted=lasted)
             break
         again = _attempt(one, options, still.fastest)

@@ -68,6 +68,7 @@ def measure(job: Dict[str, Any]) -> Dict[str, Any]:
     used = resources.cpu_seconds() - cpu
     figures["cpu_us"] = used / len(times.calls) * 1e6
     figures["rss_mb"] = resources.peak_mb() - memory
+    figures["seconds"] = time.monotonic() - began
     figures["work_us"] = calm_before, calm.work_us()
     return figures
 
