@@ -636,6 +636,36 @@ def test_an_on_error_that_raises_is_counted_out(serve, attach, caplog) -> None:
     assert 1 == len(server.stored)
 
 
+def test_a_flush_in_on_error_does_not_wait_for_itself(serve, attach, errors) -> None:
+    """The thread that tells the application would wait for what it holds up."""
+    results: List[Any] = []
+
+    def flushing(error: Exception) -> None:
+        results.append(handler.flush(4 * DEADLINE))
+        errors(error)
+
+    server = serve(401)
+    handler = attach(server.url, on_error=flushing)
+    say(1)
+    errors.wait()
+
+    assert 1 == results[0].pending
+    assert handler.flush(DEADLINE)
+
+
+def test_a_flush_in_a_redactor_does_not_wait_for_itself(server, attach) -> None:
+    """Nor does the thread that makes events of records."""
+
+    def flushing(text: str) -> str:
+        handler.flush(4 * DEADLINE)
+        return text
+
+    handler = attach(server.url, redactor=flushing)
+    say(1)
+
+    assert handler.flush(DEADLINE)
+
+
 def test_twenty_thousand_in_a_loop_lose_nothing(serve, attach) -> None:
     """Default options take 20,000 events in a tight loop without losing one."""
     server = serve()
