@@ -31,7 +31,7 @@ from ._capsule import REST, STAMP, STEP, Capsule, by_name, counted_by, level_of
 from ._echo import ACCEPTED_BY
 from ._ids import long_id
 from ._packing import is_packed, parts_of
-from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent
+from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent, is_pair
 from ._shapes import Shape, are_good, shape_of
 from ._snapshot import EVENT_ID, MAX_DEPTH, Snapshot, give_name
 from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, is_id, utc
@@ -373,6 +373,8 @@ def look_into(
                 has_packed = True
                 found += keys
             elif kind is list:
+                if node and is_pair(node[0]):
+                    raise UnusualError  # a text may be the name of another
                 items = node
                 taken = _take_history(node, texts, found)
                 if taken:

@@ -1,8 +1,9 @@
 """Remove secrets from an event before it leaves the process or touches the disk.
 
 By key: the value under `password`, `api_key` ... goes whole, also inside JSON held in a
-string. By pattern: in any other text only the secret itself goes, so that a prompt
-stays readable. A failure of ours hides more, never less.
+string, and in a list of pairs, as headers often come. By pattern: in any other text
+only the secret itself goes, so that a prompt stays readable. A failure of ours hides
+more, never less.
 
 Most events hold nothing to hide and every event passes here, so each rule names what
 must stand in a text before its regex is worth running.
@@ -35,7 +36,7 @@ from typing import (
 )
 
 from ._foreign import endured
-from ._plain import FIELDS, AnyEvent, PlainEvent
+from ._plain import FIELDS, AnyEvent, PlainEvent, is_pair
 from ._secrets import (
     DEFAULT_REDACT_KEYS,
     DEFAULT_REDACT_PATTERNS,
@@ -77,6 +78,7 @@ _MAX_REMEMBERED_CHARS = 4096
 _JSON_STARTS = frozenset('{["')
 _JSON_ENDS = frozenset('}]"')
 _TUPLE_STARTS = frozenset("([")
+_LIST_IN_LIST = re.compile(r"\[\s*\[")
 _QUOTED_PART = re.compile(r"""["']([^"']+)["']""")
 _SCALARS = frozenset((int, float, bool, type(None)))
 
@@ -305,6 +307,7 @@ class Redactor:
                     changed = self._scrub_keys(node) or changed
                 places = node.items()
             else:
+                changed = self._scrub_pairs(node) or changed
                 places = enumerate(node)
             for key, value in places:
                 kind = type(value)
@@ -344,6 +347,18 @@ class Redactor:
                 self._remember_key(key)
         return changed
 
+    def _scrub_pairs(self, node: List[Any]) -> bool:
+        """Hide what stands after a secret name, if all in *node* are pairs."""
+        changed = False
+        if not all(map(is_pair, node)):
+            return changed
+        for place, (name, value) in enumerate(node):
+            pair = [name, value]
+            if self._is_secret(str.__str__(name)) and _hide(pair, 1):
+                node[place] = pair
+                changed = True
+        return changed
+
     def _is_secret(self, key: str) -> bool:
         """Tell whether *key*, or a part of what was a tuple, names a secret."""
         names = self._secret_names
@@ -362,7 +377,9 @@ class Redactor:
     def _harmless(self, texts: Sequence[str]) -> bool:
         """Tell whether nothing is to be found in *texts*, at the cost of one."""
         text = "\n".join(texts)
-        if '"' in text and "{" in text and any(map(_like_json, texts)):
+        # Where there are objects, or lists of pairs, there are names.
+        may_name = '"' in text and ("{" in text or _LIST_IN_LIST.search(text))
+        if may_name and any(map(_like_json, texts)):
             return False
         return all(masker(text) == text for masker in self._spotter.spot(text))
 
@@ -445,7 +462,7 @@ def _rules(names: FrozenSet[str], *, defaults: bool) -> List[Tuple[Rule, Masker]
     return rules
 
 
-def _hide(node: Dict[Any, Any], key: Any) -> bool:
+def _hide(node: Any, key: Any) -> bool:
     """Replace the value under a secret *key*, unless it tells nothing."""
     value = node[key]
     if value is None or isinstance(value, bool) or value in ("", REDACTED):

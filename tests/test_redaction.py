@@ -18,6 +18,7 @@ from agentmonitor_logging._plain import AnyEvent, PlainEvent
 from agentmonitor_logging._shortcut import plain_event
 from agentmonitor_logging._snapshot import snapshot_record
 from agentmonitor_logging.exceptions import ConfigError
+from agentmonitor_logging.formatter import AgentEventFormatter
 from agentmonitor_logging.redaction import (
     DEFAULT_REDACT_KEYS,
     DEFAULT_REDACT_PATTERNS,
@@ -363,6 +364,46 @@ def test_the_value_under_a_secret_key_is_replaced(key: str) -> None:
             event = Redactor().redact({"input_data": {"a": [{spelling: value}]}})
 
             assert event == {"input_data": {"a": [{spelling: REDACTED}]}}
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_name_counts_in_a_list_of_pairs_too(kind: Any) -> None:
+    """Headers are often listed as pairs, as they are in ASGI, and in JSON in a text."""
+    given = [("Host", "h"), ("Set-Cookie", "a=b"), ("apiKey", ["x"]), ("token", None)]
+    hidden = [["Host", "h"], ["Set-Cookie", REDACTED], ["apiKey", REDACTED]]
+    hidden.append(["token", None])  # type: ignore[list-item]
+
+    listed = Redactor().redact({"a": {"b": [kind(pair) for pair in given]}})
+    assert listed == {"a": {"b": hidden}}
+    for indent in (None, 2):
+        text = redact_text(json.dumps(given, indent=indent))
+        assert json.loads(text) == hidden
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        ["password", "reset"],
+        [["token", 1, 2]],
+        ["password", ["token", "x"]],
+        [["token", "a word"], "not a pair"],
+        [{"token": None}, ["token", "a word"]],
+        [],
+    ],
+    ids=repr,
+)
+def test_words_that_are_no_pairs_are_no_names(tree: Any) -> None:
+    """A list of keywords or of columns stays as it is."""
+    assert Redactor().redact({"a": copy.deepcopy(tree)}) == {"a": tree}
+
+
+@pytest.mark.parametrize("pair", [("Cookie", "a=b"), (b"cookie", b"a=b")], ids=repr)
+def test_a_pair_goes_no_way_round(pair: Any) -> None:
+    """Whatever a record is taken for, a value beside a secret name is not in it."""
+    for listed in ([pair], [list(pair)], [pair, ("Host", "h")]):
+        assert plain(listed) is None
+        record = logging.makeLogRecord({"msg": "m", "headers": listed})
+        assert "a=b" not in AgentEventFormatter(agent_id="bot").format(record)
 
 
 @pytest.mark.parametrize("key", NOT_SECRET_KEYS)
@@ -815,13 +856,16 @@ def planted(draw: Any) -> Tuple[Any, str]:
         siblings = draw(
             st.lists(st.one_of(WORDS, st.integers(), st.none()), max_size=3)
         )
-        shape = draw(st.sampled_from(["list", "dict", "json", "key"]))
+        shape = draw(st.sampled_from(["list", "dict", "json", "key", "pairs"]))
         if shape == "list":
             tree = [*siblings, tree]
         elif shape == "dict":
             tree = {**{f"k{n}": value for n, value in enumerate(siblings)}, "x": tree}
         elif shape == "json":
             tree = json.dumps(tree)
+        elif shape == "pairs":
+            name = draw(st.sampled_from(["y", "Cookie"]))
+            tree = [["x", siblings], [name, tree]]
         else:
             tree = {tree if isinstance(tree, str) else "t": siblings, "y": tree}
     return tree, secret
