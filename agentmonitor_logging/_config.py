@@ -33,6 +33,9 @@ DEFAULT_API_URL = "https://api.agentmonitor.io/api/v1"
 MAX_EVENTS_PER_REQUEST = 100
 """The most events that the API takes in one request."""
 MIN_API_KEY_LENGTH = 32
+MAX_SECONDS = 7 * 86_400.0
+"""A week: a larger number is a mistake in the unit, or means for ever, and overflows
+what a lock can wait for on some platforms."""
 _MAX_API_KEY_LENGTH = 4096
 
 _ENVIRONMENT = {
@@ -291,9 +294,7 @@ def _whole(least: int, most: Optional[int] = None) -> Callable[[str, Any], int]:
 
 def _seconds(least: float) -> Callable[[str, Any], float]:
     def check(name: str, value: Any) -> float:
-        # A week, because a larger number is a mistake in the unit, and overflows
-        # what a lock can wait for on some platforms.
-        if not _is_number(value) or not least <= value <= 7 * 86_400:
+        if not _is_number(value) or not least <= value <= MAX_SECONDS:
             raise _wrong(name, value, f"a number of seconds of at least {least}")
         return float(value)
 

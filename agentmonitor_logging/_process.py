@@ -17,15 +17,12 @@ import weakref
 from typing import Any, Callable, Iterator, List, Optional, Protocol, Set
 
 from . import _diagnostics, _sigterm
+from ._config import MAX_SECONDS
 
 LOCKED_PATIENCE = 0.25
 """Seconds that a closing thread waits for our threads while it holds the module lock
 of logging: they may be waiting for that very lock, through a logger whose level is
 not cached, and would wait as long as we do."""
-
-LONGEST_PATIENCE = 7 * 86_400.0
-"""Seconds in a timeout that count, a week: no lock can wait for ever by a number, on
-some platforms not for fifty days."""
 
 OUR_THREADS = "agentmonitor-"
 """How the names of our threads begin."""
@@ -285,7 +282,7 @@ def _call_if_alive(ref: weakref.ref[Any], function: Callable[[Any], object], /) 
 
 def bounded(seconds: float) -> float:
     """Return *seconds* as what can be waited for; less than nothing is nothing."""
-    return float(min(seconds, LONGEST_PATIENCE)) if seconds > 0 else 0.0
+    return float(min(seconds, MAX_SECONDS)) if seconds > 0 else 0.0
 
 
 @contextlib.contextmanager
