@@ -278,3 +278,10 @@ QUOTED_KEY = Rule(
     + _ANY,
     ('":', "':"),
 )
+
+# A name in the repr of a list of pairs, as headers are often printed.
+QUOTED_PAIR = Rule(
+    r"""(?i)(?:[\[(]|[)\]],)\s{0,4}[\[(]b?(?P<q>\\{0,3}["'])(?P<name>[^"'\\\r\n]{1,64})"""
+    r"""(?P=q),[ \t]{0,2}b?""" + _ANY + r"""(?=[\\"']{0,4}[)\]])""",
+    ("[('", '[("', "[(b", "(('", '(("', "((b", "[['", '[["', "[[b"),
+)

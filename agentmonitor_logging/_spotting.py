@@ -67,7 +67,7 @@ class Spotter:
 
     _MARKS: Tuple[Tuple[str, int], ...] = (
         *(("_", 2), ("-", 2), ("J", 2), ("z", 2)),
-        *(("/", 1), ("A", 1), ("G", 1), ("K", 1), (":", 1)),
+        *(("/", 1), ("A", 1), ("G", 1), ("K", 1), (":", 1), ("(", 1), ("[", 1)),
     )
 
     def __init__(self, rules: Iterable[Tuple[Rule, Masker]]) -> None:

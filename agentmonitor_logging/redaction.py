@@ -41,6 +41,7 @@ from ._secrets import (
     DEFAULT_REDACT_KEYS,
     DEFAULT_REDACT_PATTERNS,
     QUOTED_KEY,
+    QUOTED_PAIR,
     Rule,
 )
 from ._spotting import REDACTED, Masker, PatternLike, Spotter, normal
@@ -458,7 +459,9 @@ def _rules(names: FrozenSet[str], *, defaults: bool) -> List[Tuple[Rule, Masker]
             (rule, Masker(rule.regex)) for rule in DEFAULT_REDACT_PATTERNS.values()
         ]
     if names:
-        rules.append((QUOTED_KEY, Masker(QUOTED_KEY.regex, names)))
+        rules += [
+            (rule, Masker(rule.regex, names)) for rule in (QUOTED_KEY, QUOTED_PAIR)
+        ]
     return rules
 
 

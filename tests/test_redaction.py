@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import pprint
 import re
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -378,6 +379,39 @@ def test_a_name_counts_in_a_list_of_pairs_too(kind: Any) -> None:
     for indent in (None, 2):
         text = redact_text(json.dumps(given, indent=indent))
         assert json.loads(text) == hidden
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [("Host", "h"), ("Set-Cookie", "a=b; c=d"), ("x", "y")],
+        (("Cookie", "a=b; c=d"), ("x", "y")),
+        [["Host", 'it"s'], ["apiKey", "a=b; c=d"]],
+        [(b"authorization", b"a=b; c=d"), (b"x", b"y")],
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("write", [repr, pprint.pformat, "{0!r} and {0!r}".format])
+def test_a_name_counts_in_the_repr_of_pairs(given: Any, write: Any) -> None:
+    """So headers are often printed; the rest of them stays."""
+    text = f"sent {write(given)} (twice)"
+
+    assert redact_text(text) == text.replace("a=b; c=d", REDACTED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """d.get("password", "x") [("a", "b")]""",
+        """[("token", "b", "c"), ("n", 1)]""",
+        """[("tokens", "b"), ("max_tokens", "c")]""",
+        """["token", "b"], [("a", "token")]""",
+        """[("token", None)] (("cookie", ""),)""",
+    ],
+)
+def test_what_is_no_pair_in_a_text_stays(text: str) -> None:
+    """A call, a triple, or a name that only contains a secret one hides nothing."""
+    assert redact_text(text) == text
 
 
 @pytest.mark.parametrize(
@@ -772,6 +806,8 @@ PIECES = [
         "}",
         "[",
         "]",
+        "[('token', ",
+        '), ("',
         "\n",
         "a",
         "9",
