@@ -71,9 +71,10 @@ class Calm:
     def told(self) -> str:
         """Say what was counted."""
         return (
-            f"Of {self._made:,} measurements {self._repeated:,} were made again because "
-            "a neighbour slowed the processor down, as a piece of work showed right "
-            f"before and after; {self._disturbed:,} are no calmer than that at best."
+            f"Of {self._made:,} measurements that are not paced {self._repeated:,} were "
+            "made again because a neighbour slowed the processor down, as a piece of "
+            "work showed right before and after; of "
+            f"{self._disturbed:,} no calm one could be had."
         )
 
     def _see(self, took: float) -> None:

@@ -80,15 +80,16 @@ class SinkProcess:
 def run(one: Measurement, options: Options, still: calm.Calm) -> Dict[str, Any]:
     """Return the figures of a measurement, or its `error`.
 
-    What is paced, or takes long, is not made again: a disturbance comes and goes, so
-    that all of those have their share of it.
+    What takes long is not made again: a disturbance comes and goes, so that all of
+    those have their share of it. Nor is what is paced: after so much sleep a processor
+    is slow by itself.
     """
     figures = _attempt(one, options, still.fastest)
     attempts = 1
-    while "error" not in figures:
+    while "error" not in figures and not is_paced(one.cell.mode):
         lasted = still.lasted(figures)
-        is_long = is_paced(one.cell.mode) or figures["seconds"] > LONG
-        if lasted or is_long or attempts == calm.ATTEMPTS:
+        is_last = figures["seconds"] > LONG or attempts == calm.ATTEMPTS
+        if lasted or is_last:
             still.count(attempts, lasted=lasted)
             break
         again = _attempt(one, options, still.fastest)
