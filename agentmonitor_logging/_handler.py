@@ -391,12 +391,12 @@ class AgentMonitorHandler(logging.Handler):
 
         None waits as long as one request may take (the option `timeout`). Inside of
         `logging.shutdown` and dictConfig it returns at once, as close() follows, and so
-        it does in `on_error` and `redactor`, as what they hold up cannot go on.
+        it does in `on_error`, which holds up the thread that delivers.
         """
         if not self._config.enabled or _process.is_closing(self):
             return self._standing()
         seconds = self._config.timeout if timeout is None else timeout
-        if _diagnostics.is_own_work():
+        if self._sender.is_telling:
             seconds = 0.0
         deadline = time.monotonic() + _process.bounded(seconds)
         return self._standing(self._deliver(deadline))

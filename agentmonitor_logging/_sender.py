@@ -299,6 +299,11 @@ class Sender:
         return self._stock.delivery.spooled + self.left_behind
 
     @property
+    def is_telling(self) -> bool:
+        """Tell whether this thread tells the application of an error."""
+        return self._stock.is_telling()
+
+    @property
     def loss_mark(self) -> int:
         """Return the mark of the ledger at which the last loss event is settled."""
         return self._stock.loss_mark

@@ -11,7 +11,7 @@ import random as _random
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Iterator, List, Union
+from typing import Callable, Deque, Dict, Iterator, List, Set, Union
 
 from . import _diagnostics
 from ._answers import Delivered, Outcome
@@ -45,6 +45,8 @@ class Stock:
         random: Callable[[], float] = _random.random,
     ) -> None:
         self._on_error = config.on_error
+        self._telling: Set[int] = set()
+        """The threads that are in it."""
         self._ledger = ledger
         self._loss_event = loss_event
         self.ring = ring
@@ -176,9 +178,15 @@ class Stock:
         if effects.delivered:
             self._ledger.deliver(effects.delivered)
 
+    def is_telling(self) -> bool:
+        """Tell whether this thread is in `on_error`, and so does not deliver."""
+        return threading.get_ident() in self._telling
+
     def _tell_application(self, error: AgentMonitorError) -> None:
         if self._on_error is None:
             return
+        thread = threading.get_ident()
+        self._telling.add(thread)
         try:
             with _diagnostics.own_work():
                 self._on_error(error)
@@ -187,6 +195,8 @@ class Stock:
             _diagnostics.report("on_error", text)
             if isinstance(raised, KeyboardInterrupt):
                 raise  # on a thread of the application, which closes us
+        finally:
+            self._telling.discard(thread)
 
 
 Step = Union[Batch, float]

@@ -653,19 +653,6 @@ def test_a_flush_in_on_error_does_not_wait_for_itself(serve, attach, errors) -> 
     assert handler.flush(DEADLINE)
 
 
-def test_a_flush_in_a_redactor_does_not_wait_for_itself(server, attach) -> None:
-    """Nor does the thread that makes events of records."""
-
-    def flushing(text: str) -> str:
-        handler.flush(4 * DEADLINE)
-        return text
-
-    handler = attach(server.url, redactor=flushing)
-    say(1)
-
-    assert handler.flush(DEADLINE)
-
-
 def test_twenty_thousand_in_a_loop_lose_nothing(serve, attach) -> None:
     """Default options take 20,000 events in a tight loop without losing one."""
     server = serve()

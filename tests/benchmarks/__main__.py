@@ -1,9 +1,10 @@
 """Measure this package beside others: `python tests/benchmarks`.
 
 Every client has an environment of its own, every measurement a process of its own, and
-a round measures everything once, in an order of its own. `RESULTS.md` is the outcome
-of a whole run, which takes hours; `--quick` tells in three minutes where one stands,
-and writes no file.
+a round measures everything once, in an order of its own. What a neighbour on the
+processor disturbed is measured again, see `calm.py`. `RESULTS.md` is the outcome of a
+whole run, which takes hours; `--quick` tells in three minutes where one stands, and
+writes no file.
 """
 
 from __future__ import annotations
