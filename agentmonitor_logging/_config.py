@@ -33,10 +33,10 @@ DEFAULT_API_URL = "https://api.agentmonitor.io/api/v1"
 MAX_EVENTS_PER_REQUEST = 100
 """The most events that the API takes in one request."""
 MIN_API_KEY_LENGTH = 32
+_MAX_API_KEY_LENGTH = 4096
 MAX_SECONDS = 7 * 86_400.0
 """A week: a larger number is a mistake in the unit, or means for ever, and overflows
 what a lock can wait for on some platforms."""
-_MAX_API_KEY_LENGTH = 4096
 
 _ENVIRONMENT = {
     "api_key": "AGENTMONITOR_API_KEY",

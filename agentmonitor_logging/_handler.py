@@ -550,9 +550,12 @@ class AgentMonitorHandler(logging.Handler):
 
 
 def flush_all(
-    handlers: Iterable[AgentMonitorHandler], deadline: Optional[float]
+    handlers: Iterable[AgentMonitorHandler], timeout: Optional[float]
 ) -> FlushResult:
-    """Flush each of *handlers*, all of them until the monotonic *deadline*."""
+    """Flush each of *handlers*, all of them within *timeout* seconds."""
+    deadline = None
+    if timeout is not None:
+        deadline = time.monotonic() + _process.bounded(timeout)
     results = []
     for handler in handlers:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -57,14 +57,6 @@ Values = Tuple[Any, ...]
 Pick = Callable[[Any], Values]
 
 
-_SEQUENCES = frozenset((list, tuple))
-
-
-def is_pair(item: Any) -> bool:
-    """Tell whether *item* may be a name and its value, as headers are often listed."""
-    return type(item) in _SEQUENCES and len(item) == 2 and isinstance(item[0], str)
-
-
 class Form:
     """Know the JSON of all events with the same metadata.
 

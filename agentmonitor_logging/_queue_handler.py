@@ -362,10 +362,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         """Deliver what was accepted up to now; see `AgentMonitorHandler.flush`."""
         if _process.is_closing(self):
             return standing_of_all(self.targets())
-        deadline = None
-        if timeout is not None:
-            deadline = time.monotonic() + _process.bounded(timeout)
-        return flush_all(self.targets(), deadline)
+        return flush_all(self.targets(), timeout)
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
         """Flush without blocking the event loop."""

@@ -271,17 +271,21 @@ DEFAULT_REDACT_PATTERNS: Mapping[str, Rule] = MappingProxyType(
 )
 """What is looked for in text, by name. *redact_patterns* adds to them."""
 
+_QUOTED_NAME = r"""(?P<q>\\{0,3}["'])(?P<name>[^"'\\\r\n]{1,64})(?P=q)"""
+
 # A key in quotes is a key wherever it stands: in the repr of a dict, in JSON inside
 # prose, in JSON too long or too broken to be parsed.
 QUOTED_KEY = Rule(
-    r"""(?i)(?P<q>\\{0,3}["'])(?P<name>[^"'\\\r\n]{1,64})(?P=q)[ \t]{0,4}:[ \t]{0,4}"""
-    + _ANY,
+    r"(?i)" + _QUOTED_NAME + r"[ \t]{0,4}:[ \t]{0,4}" + _ANY,
     ('":', "':"),
 )
 
 # A name in the repr of a list of pairs, as headers are often printed.
 QUOTED_PAIR = Rule(
-    r"""(?i)(?:[\[(]|[)\]],)\s{0,4}[\[(]b?(?P<q>\\{0,3}["'])(?P<name>[^"'\\\r\n]{1,64})"""
-    r"""(?P=q),[ \t]{0,2}b?""" + _ANY + r"""(?=[\\"']{0,4}[)\]])""",
+    r"(?i)(?:[\[(]|[)\]],)\s{0,4}[\[(]b?"
+    + _QUOTED_NAME
+    + r",[ \t]{0,2}b?"
+    + _ANY
+    + r"""(?=[\\"']{0,4}[)\]])""",
     ("[('", '[("', "[(b", "(('", '(("', "((b", "[['", '[["', "[[b"),
 )

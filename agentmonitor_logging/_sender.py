@@ -301,7 +301,7 @@ class Sender:
     @property
     def is_telling(self) -> bool:
         """Tell whether this thread tells the application of an error."""
-        return self._stock.is_telling()
+        return self._stock.is_telling
 
     @property
     def loss_mark(self) -> int:

@@ -31,9 +31,10 @@ from ._capsule import REST, STAMP, STEP, Capsule, by_name, counted_by, level_of
 from ._echo import ACCEPTED_BY
 from ._ids import long_id
 from ._packing import is_packed, parts_of
-from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent, is_pair
+from ._plain import BASE_KINDS, ID, MESSAGE, REPLACEABLE, Form, PlainEvent
 from ._shapes import Shape, are_good, shape_of
 from ._snapshot import EVENT_ID, MAX_DEPTH, Snapshot, give_name
+from ._spotting import is_pair
 from ._wire import MAX_LATENCY, OWNERS, RESERVED, TRACE_IDS, is_id, utc
 
 MAX_CHARS = 65_536

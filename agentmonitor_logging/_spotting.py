@@ -1,9 +1,13 @@
-"""Find and mask secrets in one text, at little cost where there are none."""
+"""Find and mask secrets in one text, at little cost where there are none.
+
+And say what is the name of a value, which may be a secret one.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import (
+    Any,
     Dict,
     FrozenSet,
     Iterable,
@@ -22,6 +26,7 @@ from ._secrets import Rule
 REDACTED = "[REDACTED]"
 """What stands where a secret stood. It never echoes any part of the secret."""
 
+_SEQUENCES = frozenset((list, tuple))
 _SEPARATORS = {ord(separator): None for separator in "-_ "}
 PatternLike = Union[str, Pattern[str]]
 
@@ -125,3 +130,8 @@ class Spotter:
 def normal(key: str) -> str:
     """Return the form in which `API-Key`, `api_key` and `apiKey` are the same."""
     return key.lower().translate(_SEPARATORS)
+
+
+def is_pair(item: Any) -> bool:
+    """Tell whether *item* may be a name and its value, as headers are often listed."""
+    return type(item) in _SEQUENCES and len(item) == 2 and isinstance(item[0], str)

@@ -178,6 +178,7 @@ class Stock:
         if effects.delivered:
             self._ledger.deliver(effects.delivered)
 
+    @property
     def is_telling(self) -> bool:
         """Tell whether this thread is in `on_error`, and so does not deliver."""
         return threading.get_ident() in self._telling

@@ -50,10 +50,7 @@ def flush(timeout: Optional[float] = None) -> FlushResult:
     None waits as long as one request may take (the option `timeout`). The result is
     true when nothing of it is pending.
     """
-    deadline = None
-    if timeout is not None:
-        deadline = time.monotonic() + _process.bounded(timeout)
-    return flush_all(_shipping_handlers(), deadline)
+    return flush_all(_shipping_handlers(), timeout)
 
 
 async def aflush(timeout: Optional[float] = None) -> FlushResult:

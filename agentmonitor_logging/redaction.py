@@ -36,7 +36,7 @@ from typing import (
 )
 
 from ._foreign import endured
-from ._plain import FIELDS, AnyEvent, PlainEvent, is_pair
+from ._plain import FIELDS, AnyEvent, PlainEvent
 from ._secrets import (
     DEFAULT_REDACT_KEYS,
     DEFAULT_REDACT_PATTERNS,
@@ -44,7 +44,7 @@ from ._secrets import (
     QUOTED_PAIR,
     Rule,
 )
-from ._spotting import REDACTED, Masker, PatternLike, Spotter, normal
+from ._spotting import REDACTED, Masker, PatternLike, Spotter, is_pair, normal
 from .exceptions import ConfigError
 
 __all__ = [
@@ -350,9 +350,9 @@ class Redactor:
 
     def _scrub_pairs(self, node: List[Any]) -> bool:
         """Hide what stands after a secret name, if all in *node* are pairs."""
-        changed = False
         if not all(map(is_pair, node)):
-            return changed
+            return False
+        changed = False
         for place, (name, value) in enumerate(node):
             pair = [name, value]
             if self._is_secret(str.__str__(name)) and _hide(pair, 1):

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict
+
+from results import WORST
 
 ATTEMPTS = 6
 """How often a measurement is made, at the most."""
@@ -20,7 +22,6 @@ PATIENCE = 10.0
 _SLOWER = 1.3
 """More than what else a process has in its caches, less than what a neighbour does."""
 _STEPS, _TIMES = 20_000, 9
-_WORST = ("lost", "duplicates", "largest")
 
 
 def work_us() -> float:
@@ -84,7 +85,7 @@ class Calm:
 def calmer(one: Dict[str, Any], other: Dict[str, Any]) -> Dict[str, Any]:
     """Return that of two attempts which was disturbed less; a loss in either counts."""
     kept = dict(min(one, other, key=lambda attempt: max(attempt["work_us"])))
-    for name in _WORST:
+    for name in WORST:
         if name in kept:
             kept[name] = max(one[name], other[name])
     return kept

@@ -88,8 +88,7 @@ def run(one: Measurement, options: Options, still: calm.Calm) -> Dict[str, Any]:
     attempts = 1
     while "error" not in figures and not is_paced(one.cell.mode):
         lasted = still.lasted(figures)
-        is_last = figures["seconds"] > LONG or attempts == calm.ATTEMPTS
-        if lasted or is_last:
+        if lasted or figures["seconds"] > LONG or attempts == calm.ATTEMPTS:
             still.count(attempts, lasted=lasted)
             break
         again = _attempt(one, options, still.fastest)

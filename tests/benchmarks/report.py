@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 import workloads
 from footprint import Footprint
 from plan import CLIENTS, Cell
-from results import Results
+from results import WORST, Results
 from targets import Check, Target
 
 
@@ -20,7 +20,6 @@ class Column(NamedTuple):
     figure: str
     title: str
     digits: int = 1
-    worst: bool = False
 
 
 COLUMNS = (
@@ -33,9 +32,9 @@ COLUMNS = (
     Column("stall_ms", "stall ms"),
     Column("cpu_us", "CPU µs/event"),
     Column("per_s", "delivered/s", 0),
-    Column("lost", "lost", 0, worst=True),
-    Column("duplicates", "duplicates", 0, worst=True),
-    Column("largest", "largest batch", 0, worst=True),
+    Column("lost", "lost", 0),
+    Column("duplicates", "duplicates", 0),
+    Column("largest", "largest batch", 0),
     Column("bytes", "bytes/event", 0),
     Column("rss_mb", "peak MB"),
 )
@@ -168,7 +167,7 @@ def _cell(cell: Cell, results: Results) -> Iterator[str]:
 
 def _table(cell: Cell, clients: List[str], results: Results) -> Iterator[str]:
     def shown(client: str, column: Column) -> str:
-        pick = results.worst if column.worst else results.median
+        pick = results.worst if column.figure in WORST else results.median
         return _number(pick(cell, client, column.figure), column.digits)
 
     columns = [

@@ -7,6 +7,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from plan import Cell, Measurement
 
+WORST = ("lost", "duplicates", "largest")
+"""Figures of which the largest counts, not the median: one loss is a loss."""
+
 
 class Results:
     """Collect figures; give medians, and the reasons of what is missing."""
