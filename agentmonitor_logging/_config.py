@@ -66,7 +66,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the key itself, for the request header and for nothing else."""
+        """Return the key itself: to send it, or to find it where it must not stand."""
         return self._value
 
     def __repr__(self) -> str:

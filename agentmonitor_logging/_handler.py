@@ -126,6 +126,7 @@ class AgentMonitorHandler(logging.Handler):
             config.redact_patterns,
             defaults=config.redact_defaults,
             redactor=config.redactor,
+            own_key=config.api_key,
         )
         self._sender = Sender(
             config,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Un
 from pythonjsonlogger.json import JsonFormatter
 
 from . import _naming
-from ._config import DEFAULT_API_URL, Config, Secret
+from ._config import DEFAULT_API_URL, MIN_API_KEY_LENGTH, Config, Secret
 from .events import converted, encode
 from .redaction import Redactor
 
@@ -67,6 +67,7 @@ class AgentEventFormatter(JsonFormatter):
             self._config.redact_patterns,
             defaults=self._config.redact_defaults,
             redactor=self._config.redactor,
+            own_key=_key_of_environment(),
         )
 
     def format(self, record: logging.LogRecord) -> str:
@@ -83,6 +84,12 @@ class AgentEventFormatter(JsonFormatter):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._config.agent_id!r}>"
+
+
+def _key_of_environment() -> Secret:
+    """Return the key that the handlers send with, unless one is given to them alone."""
+    key = os.environ.get("AGENTMONITOR_API_KEY", "").strip()
+    return Secret(key if len(key) >= MIN_API_KEY_LENGTH else "")
 
 
 def _checked(**options: Any) -> Config:

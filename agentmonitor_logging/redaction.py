@@ -2,8 +2,8 @@
 
 By key: the value under `password`, `api_key` ... goes whole, also inside JSON held in a
 string, and in a list of pairs, as headers often come. By pattern: in any other text
-only the secret itself goes, so that a prompt stays readable. A failure of ours hides
-more, never less.
+only the secret itself goes, so that a prompt stays readable. And the key that we send
+with goes wherever it stands. A failure of ours hides more, never less.
 
 Most events hold nothing to hide and every event passes here, so each rule names what
 must stand in a text before its regex is worth running.
@@ -35,6 +35,7 @@ from typing import (
     overload,
 )
 
+from ._config import Secret
 from ._foreign import endured
 from ._plain import FIELDS, AnyEvent, PlainEvent
 from ._secrets import (
@@ -97,6 +98,7 @@ _ID_OR_TIME = re.compile(r"[0-9a-f-]{16,36}|success|error|[0-9]{4}-[0-9T:.-]+Z?"
 """What must stay for an event to be accepted and told from others, whatever a failing
 redactor says of it."""
 
+_NO_KEY = Secret()
 Tree = Union[Dict[Any, Any], List[Any]]
 
 
@@ -107,7 +109,8 @@ class Redactor:
     text or compiled, whose group `secret`, or else the whole match, is secret. Both
     add to the built-in lists, or stand alone when *defaults* is False. *redactor* is
     called with each string value afterwards and returns what may leave the process; if
-    it fails, the value is replaced.
+    it fails, the value is replaced. *own_key* is the key that events are sent with; it
+    is secret in every text, whatever the other options are.
 
     Raises ConfigError for keys and patterns that cannot be used. Texts in which nothing
     was found are remembered, within narrow bounds, as a chat history comes again with
@@ -121,6 +124,7 @@ class Redactor:
         *,
         defaults: bool = True,
         redactor: Optional[Callable[[str], str]] = None,
+        own_key: Secret = _NO_KEY,
     ) -> None:
         names = _checked_keys(keys)
         if defaults:
@@ -129,6 +133,7 @@ class Redactor:
         self._patterns = _checked_patterns(patterns)
         self._spotter = Spotter(_rules(self._secret_names, defaults=defaults))
         self._redactor = redactor
+        self._own_key = own_key
         # What an event is read by is among its names only where one of them is secret.
         self._hides_fields = not self._secret_names.isdisjoint(map(normal, FIELDS))
         self._clean_keys: Set[str] = set()
@@ -378,6 +383,8 @@ class Redactor:
     def _harmless(self, texts: Sequence[str]) -> bool:
         """Tell whether nothing is to be found in *texts*, at the cost of one."""
         text = "\n".join(texts)
+        if self._own_key and self._own_key.reveal() in text:
+            return False
         # Where there are objects, or lists of pairs, there are names.
         may_name = '"' in text and ("{" in text or _LIST_IN_LIST.search(text))
         if may_name and any(map(_like_json, texts)):
@@ -396,6 +403,8 @@ class Redactor:
         return redacted
 
     def _substitute(self, text: str) -> str:
+        if self._own_key:
+            text = text.replace(self._own_key.reveal(), REDACTED)
         for masker in self._spotter.spot(text):
             text = masker(text)
         for masker in self._patterns:

@@ -17,6 +17,7 @@ from agentmonitor_logging.events import encode, event_from_record
 from agentmonitor_logging.exceptions import ConfigError
 from agentmonitor_logging.formatter import AgentEventFormatter
 from agentmonitor_logging.redaction import Redactor
+from conftest import KEY
 from oddities import ODDITIES
 
 
@@ -67,6 +68,21 @@ def test_secrets_are_redacted_alike() -> None:
     assert "DE1" not in str(event)
     assert "C-12345" not in str(event)
     assert event["metadata"]["message"].startswith("customer ")
+
+
+def test_the_key_of_the_environment_is_hidden(monkeypatch) -> None:
+    """A line that names the key which the handlers send with does not show it."""
+    monkeypatch.setenv("AGENTMONITOR_API_KEY", f" {KEY} ")
+    record = make_record("sent with %s", (KEY,))
+
+    assert "sent with [REDACTED]" == line_of(record)["metadata"]["message"]
+
+
+def test_what_is_too_short_for_a_key_hides_nothing(monkeypatch) -> None:
+    """A word in the environment's place of the key does not empty the lines."""
+    monkeypatch.setenv("AGENTMONITOR_API_KEY", "e")
+
+    assert "sent here" == line_of(make_record("sent here", ()))["metadata"]["message"]
 
 
 def test_redaction_can_be_left_out() -> None:

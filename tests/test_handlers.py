@@ -387,6 +387,19 @@ def test_a_redactor_that_raises_hides_the_value(server, attach) -> None:
     assert "a secret" not in json.dumps(server.stored)
 
 
+def test_the_own_key_is_not_sent_in_an_event(server, attach) -> None:
+    """Who logs the key, bare and under no name, finds it hidden."""
+    key = "a-key-which-the-application-itself-logs"
+    handler = attach(server.url, api_key=key, redact_defaults=False)
+    log.info("calling with %s", key)
+    for number in range(20):
+        log.info("call %d", number, extra={"input_data": {"q": f"as {key}"}})
+
+    assert handler.flush(DEADLINE)
+    assert 21 == len(server.stored)
+    assert key not in json.dumps(server.stored)
+
+
 def test_what_our_threads_log_does_not_come_back(server, attach) -> None:
     """A redactor that logs through the monitored logger makes no further events."""
 

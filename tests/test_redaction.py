@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agentmonitor_logging._config import Secret
 from agentmonitor_logging._encoding import _plain_json, encode
 from agentmonitor_logging._plain import AnyEvent, PlainEvent
 from agentmonitor_logging._shortcut import plain_event
@@ -953,6 +954,40 @@ def dicts(events: Sequence[AnyEvent]) -> List[Dict[str, Any]]:
         assert tree == json.loads(encode(event, 1_000_000))
         trees.append(tree)
     return trees
+
+
+OWN = "own-key-9f31c0aa7d52e84b-not-like-any-other"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"calling with {OWN}",
+        f'{{"calling": ["with {OWN}"]}}',
+        f"{OWN}{OWN}",
+        json.dumps(json.dumps({OWN: 1})),
+    ],
+)
+@pytest.mark.parametrize("defaults", [True, False])
+def test_the_key_that_we_send_with_never_leaves(text: str, defaults: bool) -> None:
+    """It is hidden in any text, also among many, whatever the options are."""
+    redactor = Redactor(defaults=defaults, own_key=Secret(OWN))
+    event = {"input_data": {"a": text, f"b {OWN}": [text, "c"]}}
+
+    told = redactor.redact(copy.deepcopy(event))
+    events = [event for event in map(plain, [text, "clean"]) if event is not None]
+    many = dicts(redactor.redact_all(events))
+
+    assert OWN not in str(told)
+    assert REDACTED in told["input_data"]["a"]
+    assert "c" == list(told["input_data"].values())[1][1]
+    assert OWN not in str(many)
+    assert {"value": "clean"} == many[-1]["input_data"]
+
+
+def test_no_own_key_hides_nothing() -> None:
+    """Without a key, texts stay as they are."""
+    assert "calling with" == redact_text("calling with", own_key=Secret())
 
 
 @settings(max_examples=150, deadline=None)
