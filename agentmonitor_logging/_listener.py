@@ -259,6 +259,8 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
                     self._handle_run(record)
                 except BaseException as error:  # an exit that is nobody's but ours
                     _diagnostics.note_swallowed(error, "a target of the listener")
+                # Until the next one comes it would keep alive what it holds.
+                del record
                 self._note_done()
                 self._tell_overflow()
 

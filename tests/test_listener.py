@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+import weakref
 from typing import Any, Callable, List
 
 import pytest
@@ -511,3 +512,30 @@ def test_nothing_is_held_back_for_a_server_that_is_down(serve, burst) -> None:
     assert handler._listener._records.qsize() == 0
     assert handler.stats().lost["buffer_full"] > 0
     handler.shutdown(0)
+
+
+class Model:
+    """Something large that an application handed over and forgot."""
+
+
+@pytest.mark.parametrize("kind", ["call", "record"])
+def test_an_idle_listener_keeps_nothing_alive(
+    server, attach, collect_garbage, monkeypatch, kind: str
+) -> None:
+    """Once delivered, the last record's objects belong to the application alone."""
+    monkeypatch.setattr(log, "propagate", False)  # or caplog keeps the record
+    handler = attach(server.url)
+    model = Model()
+    known = weakref.ref(model)
+    if kind == "call":
+        with agent_event("train", {"model": model}, logger="agent"):
+            pass
+    else:
+        log.info("trained", extra={"model": model})
+    del model
+
+    assert handler.flush(DEADLINE)
+    until = time.monotonic() + DEADLINE
+    while known() is not None and time.monotonic() < until:
+        collect_garbage()
+    assert known() is None
