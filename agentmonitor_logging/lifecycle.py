@@ -34,13 +34,19 @@ def configure(
             raise
         raise ConfigError(f"level is {level!r}, but must be a logging level") from error
     handler.configured_by_function = True
-    for earlier in list(target.handlers):
-        if getattr(earlier, "configured_by_function", False):
-            target.removeHandler(earlier)
-            earlier.close()
-    target.addHandler(handler)
-    if target.getEffectiveLevel() > handler.level:
-        target.setLevel(handler.level)
+    earlier = [h for h in target.handlers if getattr(h, "configured_by_function", False)]
+    if earlier:
+        # At one blow: a record of another thread is heard by exactly one of them.
+        target.handlers[target.handlers.index(earlier[0])] = handler
+    else:
+        target.addHandler(handler)
+    # To a logger that has one above it, NOTSET means: as that one.
+    lowest = handler.level or (logging.NOTSET if target.parent is None else 1)
+    if target.getEffectiveLevel() > lowest:
+        target.setLevel(lowest)
+    for replaced in earlier:
+        target.removeHandler(replaced)
+        replaced.close()
     return handler
 
 

@@ -9,14 +9,14 @@ import math
 import threading
 import time
 import weakref
-from typing import Any, Iterator
+from typing import Any, Iterator, List
 
 import pytest
 
 import agentmonitor_logging as am
 from conftest import KEY
 from leaving import ILLS
-from servers import DEADLINE, Reply, Slow
+from servers import DEADLINE, Raw, Reply, Slow
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,37 @@ def test_configure_again_replaces(server, serve) -> None:
     assert am.flush(DEADLINE)
     assert ["first"] == server.messages()
     assert ["second"] == other.messages()
+
+
+def test_configure_again_leaves_no_gap(serve) -> None:
+    """While the earlier handler closes, which may take seconds, the new one hears."""
+    hanging = serve(rule=lambda request: Raw(then="hang"))
+    earlier = configured(hanging, shutdown_timeout=1.0)
+    other = serve()
+    log = logging.getLogger("a")
+    log.info("first")
+    hanging.wait_requests(1)
+    made: List[am.AgentMonitorQueueHandler] = []
+    again = threading.Thread(target=lambda: made.append(configured(other)))
+    again.start()
+    number = 0
+    while again.is_alive():
+        log.info("call %d", number)
+        number += 1
+        again.join(0.01)
+
+    assert made[0].flush(DEADLINE)
+    assert number + 1 == earlier.stats().accepted + len(other.stored)
+
+
+@pytest.mark.parametrize("name", ["quiet", None])
+def test_configure_with_no_level_ships_everything(server, name: Any) -> None:
+    """NOTSET is the lowest, though to a logger it means: as the one above."""
+    handler = configured(server, logger=name, level=logging.NOTSET)
+    logging.getLogger(name).debug("low")
+
+    assert handler.flush(DEADLINE)
+    assert ["low"] == server.messages()
 
 
 def test_configure_leaves_a_lower_level_alone(server) -> None:
