@@ -130,9 +130,11 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def _adopt(self, listener: Any) -> None:
         self._listener = listener
         self._records = getattr(listener, "_records", None) or ForeignQueue(self.queue)
-        targets = [h for h in listener.handlers if isinstance(h, AgentMonitorHandler)]
-        self.is_disabled = bool(targets) and len(targets) == len(listener.handlers)
-        self.is_disabled &= not any(target._config.enabled for target in targets)
+        ours = [h for h in listener.handlers if isinstance(h, AgentMonitorHandler)]
+        # What is disabled hears nothing, and so has nothing to account for.
+        targets = [target for target in ours if not target.is_disabled]
+        self.is_disabled = bool(ours) and len(ours) == len(listener.handlers)
+        self.is_disabled &= not targets
         self._ledgers = [target._ledger for target in targets]
         self._accepted_by = (_process.forks, *map(id, self._ledgers))
         self._counts_itself = isinstance(self._records, RecordQueue)

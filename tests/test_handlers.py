@@ -387,6 +387,24 @@ def test_a_redactor_that_raises_hides_the_value(server, attach) -> None:
     assert "a secret" not in json.dumps(server.stored)
 
 
+def test_a_disabled_target_beside_another_waits_for_nothing(server) -> None:
+    """What it does not hear is neither accepted nor pending anywhere."""
+    handler = AgentMonitorQueueHandler(
+        handlers=[
+            AgentMonitorHandler(enabled=False),
+            AgentMonitorHandler(api_key=KEY, agent_id="bot", api_url=server.url),
+        ]
+    )
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.info("one")
+    log.info("two", extra={"input_data": {"a": object()}})
+
+    assert handler.flush(DEADLINE)
+    assert (2, 0) == (handler.stats().accepted, handler.stats().pending)
+    assert ["one", "two"] == server.messages()
+
+
 def test_the_own_key_is_not_sent_in_an_event(server, attach) -> None:
     """Who logs the key, bare and under no name, finds it hidden."""
     key = "a-key-which-the-application-itself-logs"
