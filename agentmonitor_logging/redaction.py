@@ -338,18 +338,19 @@ class Redactor:
             nodes.append(plain)
 
     def _scrub_keys(self, node: Dict[Any, Any]) -> bool:
-        """Hide what stands under a secret key, and secrets which are keys."""
+        """Hide what stands under a secret key, and secrets in keys."""
         changed = False
         for key in [key for key in node if key not in self._clean_keys]:
             text = key if type(key) is str else str(key)
-            if self._is_secret(text):
+            names_secret = self._is_secret(text)
+            if names_secret:
                 changed = _hide(node, key) or changed
-                continue
+            # What was a tuple may name a secret, and hold one as well.
             redacted = self._named_anew(text)
             if redacted != text:
                 node[_unused(redacted, node)] = node.pop(key)
                 changed = True
-            elif type(key) is str:
+            elif type(key) is str and not names_secret:
                 self._remember_key(key)
         return changed
 

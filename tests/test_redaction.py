@@ -368,6 +368,16 @@ def test_the_value_under_a_secret_key_is_replaced(key: str) -> None:
             assert event == {"input_data": {"a": [{spelling: REDACTED}]}}
 
 
+@pytest.mark.parametrize("key", ['("Cookie", "{}")', '[["Cookie", "{}"]]'])
+def test_a_key_may_name_a_secret_and_hold_one(key: str) -> None:
+    """What stands under such a key is hidden, and so is what stands in it."""
+    secret = "sk-" + MIXED
+    event = Redactor().redact({"input_data": {key.format(secret): "abc"}})
+
+    assert secret not in str(event)
+    assert [REDACTED] == list(event["input_data"].values())
+
+
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_a_name_counts_in_a_list_of_pairs_too(kind: Any) -> None:
     """Headers are often listed as pairs, as they are in ASGI, and in JSON in a text."""
