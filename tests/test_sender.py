@@ -466,6 +466,7 @@ class Later:
         self._meanwhile = meanwhile
         self._seen = 0
         self.gate = threading.Event()
+        self.called = threading.Event()
 
     def __call__(self, request: Any) -> Any:
         self._seen += 1
@@ -473,6 +474,7 @@ class Later:
 
     def _hold(self, exchange: Any) -> None:
         self._meanwhile()
+        self.called.set()
         assert self.gate.wait(DEADLINE)
         Reply(200)(exchange)
 
@@ -502,6 +504,7 @@ def test_a_flush_waits_for_the_events_themselves_not_for_as_many(
 
     result = handler.flush(0.5)
     assert 100 <= result.pending <= 600
+    assert rule.called.wait(DEADLINE)
     rule.gate.set()
     assert handler.flush(DEADLINE)
     assert 0 == handler.stats().pending
