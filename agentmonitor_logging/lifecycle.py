@@ -34,7 +34,11 @@ def configure(
             raise
         raise ConfigError(f"level is {level!r}, but must be a logging level") from error
     handler.configured_by_function = True
-    earlier = [h for h in target.handlers if getattr(h, "configured_by_function", False)]
+    earlier = [
+        other
+        for other in target.handlers
+        if getattr(other, "configured_by_function", False)
+    ]
     if earlier:
         # At one blow: a record of another thread is heard by exactly one of them.
         target.handlers[target.handlers.index(earlier[0])] = handler
