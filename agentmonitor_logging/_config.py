@@ -9,7 +9,9 @@ prints the key.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
+import re
 from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
@@ -129,7 +131,7 @@ class Config(NamedTuple):
         """
         # An empty key is what a pickle leaves of one.
         given = {
-            name: value
+            name: _settled(value)
             for name, value in options.items()
             if value is not None and value != Secret()
         }
@@ -157,6 +159,19 @@ class Config(NamedTuple):
 
 OPTION_NAMES = frozenset(Config._fields)
 """Every option that a handler accepts."""
+
+
+def _settled(value: Any) -> Any:
+    """Return *value* with what `ext://` and `cfg://` inside it stand for.
+
+    The containers of dictConfig find that out only where they are read by key, which
+    neither `dict` nor `tuple` does.
+    """
+    if not hasattr(value, "configurator"):
+        return value
+    if isinstance(value, dict):
+        return {key: _settled(value[key]) for key in value}
+    return [_settled(value[number]) for number in range(len(value))]
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
@@ -197,11 +212,29 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def shown(value: object) -> str:
+    """Return what a message may show of *value*, which may be, or hold, the key."""
+    if isinstance(value, str):
+        if len(value) < MIN_API_KEY_LENGTH:
+            return repr(value)
+        return f"a text of {len(value)} characters"
+    if value is None or type(value) in (bool, float):
+        return repr(value)
+    if type(value) is int and abs(value) < 10**20:  # no repr has over 4,300 digits
+        return repr(value)
+    return f"of type {type(value).__name__}"
+
+
 def _wrong(name: str, value: object, allowed: str) -> ConfigError:
-    shown = repr(value)
-    if len(shown) > 80:
-        shown = shown[:77] + "..."
-    return ConfigError(f"{name} is {shown}, but must be {allowed}")
+    return ConfigError(f"{name} is {shown(value)}, but must be {allowed}")
+
+
+def checked_level(level: Any) -> Any:
+    """Return *level*, which is a number or the name of a level; else ConfigError."""
+    known = logging.getLevelName(level) if isinstance(level, str) else level
+    if isinstance(known, int):
+        return level
+    raise _wrong("level", level, "a logging level, such as 20 or 'INFO'")
 
 
 def _api_key(name: str, value: Any) -> Secret:
@@ -241,21 +274,26 @@ def _split(url: str) -> SplitResult:
 
 def _api_url(name: str, value: Any) -> str:
     url = _text(name, value).rstrip("/")
-    allowed = "like https://host/api/v1, without user, query or fragment"
-    try:
-        parts = _split(url)
-        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError as error:
-        raise _wrong(name, url, allowed) from error
-    if "@" in parts.netloc:
+    if "@" in url:
         raise ConfigError(
             f"{name} holds a user name or password; the key goes into api_key, and the "
             "address must be without"
         )
-    plain = not parts.query and not parts.fragment and url.isprintable()
-    if not usable or not plain or parts.scheme not in ("http", "https") or " " in url:
-        raise _wrong(name, value, allowed)
-    return url
+    # Where a key may stand is not repeated.
+    told = repr(re.split("[?#]", url, maxsplit=1)[0])
+    try:
+        parts = _split(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        plain = not parts.query and not parts.fragment and url.isprintable()
+        known = parts.scheme in ("http", "https")
+    except ValueError:
+        usable = plain = known = False
+    if usable and plain and known and " " not in url:
+        return url
+    raise ConfigError(
+        f"{name} is {told:.80}, but must be like https://host/api/v1, without user, "
+        "query or fragment"
+    )
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -302,13 +340,12 @@ def _seconds(least: float) -> Callable[[str, Any], float]:
 
 
 def _names(name: str, value: Any) -> Tuple[str, ...]:
-    allowed = "a list of key names"
     if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, set)):
-        raise _wrong(name, value, allowed)
-    names = tuple(value)
-    if not all(isinstance(item, str) and item.strip() for item in names):
-        raise _wrong(name, value, allowed)
-    return names
+        raise _wrong(name, value, "a list of key names")
+    for item in value:
+        if not isinstance(item, str) or not item.strip():
+            raise _wrong(f"one of {name}", item, "the name of a key")
+    return tuple(value)
 
 
 def _patterns(name: str, value: Any) -> Tuple[Any, ...]:
@@ -319,20 +356,22 @@ def _patterns(name: str, value: Any) -> Tuple[Any, ...]:
 
 def _callable(name: str, value: Any) -> Callable[..., Any]:
     if isinstance(value, str):
-        value = _resolve(name, value)
+        value = resolved(name, value)
     if not callable(value):
         raise _wrong(name, value, "a callable, or the dotted name of one")
     return value  # type: ignore[no-any-return]
 
 
-def _resolve(name: str, dotted: str) -> Any:
+def resolved(name: str, dotted: str) -> Any:
+    """Return what the option *name* gives the *dotted* name of; raise ConfigError."""
     module, _, attribute = dotted.strip().rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the module's own code raises
         raise ConfigError(
-            f"{name} is {dotted!r}, which cannot be imported ({error}); give the full "
-            "dotted name, as in 'package.module.function'"
+            f"{name} is {dotted!r}, which cannot be imported "
+            f"({type(error).__name__}: {error}); give the full dotted name, as in "
+            "'package.module.function'"
         ) from error
 
 

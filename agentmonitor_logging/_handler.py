@@ -25,7 +25,7 @@ from typing import (
 
 from . import _audience, _diagnostics, _naming, _process
 from ._capsule import counted_by
-from ._config import Config
+from ._config import Config, checked_level
 from ._echo import ACCEPTED_BY, is_echo
 from ._passage import Passage, Passed, side_by_side
 from ._pickling import dress_of, options_of, rebuilt
@@ -77,6 +77,7 @@ class AgentMonitorHandler(logging.Handler):
     def __init__(self, level: Union[int, str] = logging.NOTSET, **options: Any) -> None:
         # The base makes the handler known to logging.shutdown, which must not find
         # half a handler where an option is wrong: so the base comes last.
+        checked_level(level)
         self._config = Config.from_options(options)
         self._ledger = Ledger()
         self._feeders: weakref.WeakSet[Feeder] = weakref.WeakSet()

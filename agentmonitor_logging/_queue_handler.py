@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 from . import _diagnostics, _naming, _process
-from ._config import Config
+from ._config import Config, checked_level, shown
 from ._diagnostics import LOGGER_NAME, own_work_of
 from ._echo import ACCEPTED_BY, is_our_own
 from ._handler import AgentMonitorHandler, flush_all, standing_of_all
@@ -21,7 +21,7 @@ from ._pickling import dress_of, make_picklable, options_of, rebuilt
 from ._queue import ForeignQueue, RecordQueue
 from ._snapshot import EVENT_ID, STANDARD, make_private, snapshot_record
 from ._stats import FlushResult, Ledger, Stats, total
-from ._wiring import HandlerNames, wants_levels_ignored
+from ._wiring import HandlerNames, listener_class, wants_levels_ignored
 from .exceptions import ConfigError
 
 _LogRecord = logging.LogRecord
@@ -54,7 +54,9 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         level: Union[int, str] = logging.NOTSET,
         **options: Any,
     ) -> None:
+        checked_level(level)
         self._listener: Any = None
+        self._listener_class: Any = AgentMonitorQueueListener
         self._names: Optional[HandlerNames] = None
         self._target: Optional[AgentMonitorHandler] = None
         self._has_options = bool(options)
@@ -91,10 +93,14 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 "to the AgentMonitorHandler that handlers names"
             )
         _check_queue(queue)
-        if listener is not None and not isinstance(listener, (str, dict, type)):
-            _check_listener(listener)
+        if isinstance(listener, logging.handlers.QueueListener):
             self.listener = listener
-        elif handlers:
+            return
+        if listener is not None:
+            wanted = listener_class(listener)
+            if wanted is not logging.handlers.QueueListener:  # ours takes its place
+                self._listener_class = wanted
+        if handlers:
             self._names = HandlerNames(handlers)
             self._resolve_names(only_if_ready=True)
         elif queue is None or options:
@@ -120,7 +126,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
         if self.queue is None:
             self.queue = RecordQueue(self._size)
         self._adopt(
-            AgentMonitorQueueListener(
+            self._listener_class(
                 self.queue,
                 *handlers,
                 respect_handler_level=self._respects_levels,
@@ -448,6 +454,8 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
                 "handlers": list(getattr(self.listener, "handlers", ())),
                 "respect_handler_level": self._respects_levels,
             }
+        if self._listener_class is not AgentMonitorQueueListener:
+            options["listener"] = self._listener_class
         return (rebuilt, (type(self), options, dress_of(self)))
 
     def _close(self, deadline: float, *, holds: bool) -> None:
@@ -478,18 +486,10 @@ def _check_queue(candidate: Any) -> None:
     if candidate is None or all(hasattr(candidate, verb) for verb in _QUEUE_VERBS):
         return
     raise ConfigError(
-        f"queue is {candidate!r:.80}, but must be a queue object: dictConfig makes "
+        f"queue is {shown(candidate)}, but must be a queue object: dictConfig makes "
         "none of a name or description before Python 3.12, nor in an entry with "
         '"()"; refer to one by ext://'
     )
-
-
-def _check_listener(candidate: Any) -> None:
-    if not isinstance(candidate, logging.handlers.QueueListener):
-        raise ConfigError(
-            f"listener is of type {type(candidate).__name__}, but must be a "
-            "QueueListener"
-        )
 
 
 def _is_default_queue(candidate: Any) -> bool:

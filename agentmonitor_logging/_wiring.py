@@ -12,6 +12,7 @@ import logging.handlers
 import sys
 from typing import Any, Iterator, List, Sequence, Tuple
 
+from ._config import resolved, shown
 from .exceptions import ConfigError
 
 
@@ -21,7 +22,7 @@ class HandlerNames:
     def __init__(self, names: Any) -> None:
         if isinstance(names, (str, bytes)) or not isinstance(names, Sequence):
             raise ConfigError(
-                f"handlers is {_shown(names)}, but must be a list of handlers or their "
+                f"handlers is {shown(names)}, but must be a list of handlers or their "
                 "names"
             )
         # Iterated, not indexed: a ConvertingList would put what a cfg:// entry means
@@ -50,7 +51,7 @@ class HandlerNames:
         if is_reference or (isinstance(name, str) and name in self._configured()):
             return
         raise ConfigError(
-            f"handlers names {_shown(name)}, but must hold handlers, or names of the "
+            f"handlers names {shown(name)}, but must hold handlers, or names of the "
             "same configuration's handlers"
         )
 
@@ -78,9 +79,15 @@ class HandlerNames:
         return self._configurator.config.get("handlers", {})
 
 
-def _shown(given: Any) -> str:
-    # Nothing but a name: a dict in its place may hold a key.
-    return repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+def listener_class(wanted: Any) -> Any:
+    """Return the class of a listener, given as such or by its dotted name."""
+    found = resolved("listener", wanted) if isinstance(wanted, str) else wanted
+    if isinstance(found, type) and issubclass(found, logging.handlers.QueueListener):
+        return found
+    raise ConfigError(
+        f"listener is {shown(wanted)}, but must be a QueueListener, a class of that "
+        "kind, or its dotted name"
+    )
 
 
 def wants_levels_ignored() -> bool:

@@ -7,6 +7,7 @@ import time
 from typing import Any, List, Optional, Union
 
 from . import _process
+from ._config import shown
 from ._handler import AgentMonitorHandler, flush_all, standing_of_all
 from ._queue_handler import AgentMonitorQueueHandler
 from ._stats import FlushResult, Stats, total
@@ -26,13 +27,12 @@ def configure(
     Called again for the same logger, it replaces what it attached before. Raises
     ConfigError.
     """
+    if not isinstance(logger, (logging.Logger, str, type(None))):
+        raise ConfigError(
+            f"logger is {shown(logger)}, but must be a logger or its name"
+        )
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
-    try:
-        handler = AgentMonitorQueueHandler(level=level, **options)
-    except (ValueError, TypeError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"level is {level!r}, but must be a logging level") from error
+    handler = AgentMonitorQueueHandler(level=level, **options)
     handler.configured_by_function = True
     earlier = [
         other

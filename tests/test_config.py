@@ -7,7 +7,11 @@ from typing import Any, Dict
 
 import pytest
 
-from agentmonitor_logging import AgentMonitorHandler, ConfigError
+from agentmonitor_logging import (
+    AgentMonitorHandler,
+    AgentMonitorQueueHandler,
+    ConfigError,
+)
 from agentmonitor_logging._config import OPTION_NAMES, Config, Secret
 
 KEY = "test-key-0123456789-abcdefghijklmnopqrstuvwxyz"
@@ -192,6 +196,62 @@ def test_a_wrong_key_is_not_repeated(key: str) -> None:
         config(api_key=key)
 
     assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_url": f"https://host/api/v1?api_key={KEY}"},
+        {"api_url": f"https://host/#{KEY}"},
+        {"api_url": f"https://user:{KEY}@host:port/api"},
+        {"api_url": f"https://user:{KEY}@host:99999/"},
+        {"api_url": f"https://[user:{KEY}@host"},
+        {"agent_id": {"api_key": KEY}},
+        {"metadata": [KEY]},
+        {"redact_keys": KEY},
+        {"redact_keys": [KEY, 7]},
+        {"redact_patterns": KEY},
+        {"enabled": KEY},
+        {"compression": KEY},
+        {"sample_rate": {"a": KEY}},
+        {"timeout": KEY},
+        {"handlers": KEY},
+        {"handlers": [{"api_key": KEY}]},
+        {"queue": KEY},
+        {"listener": {"api_key": KEY}},
+        {"level": KEY},
+        {"level": {"api_key": KEY}},
+    ],
+    ids=str,
+)
+def test_a_key_in_a_wrong_place_is_not_repeated(options: Any) -> None:
+    """Whoever puts the key elsewhere reads where, and nobody reads the key."""
+    with pytest.raises(ConfigError, match=next(iter(options))) as caught:
+        AgentMonitorQueueHandler(**{"agent_id": "bot", "api_key": KEY, **options})
+
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [AgentMonitorHandler, AgentMonitorQueueHandler])
+@pytest.mark.parametrize("level", ["info", "LOUD", 1.5, None])
+def test_a_wrong_level_is_told(kind: Any, level: Any) -> None:
+    """A level that logging does not know is a ConfigError as any other option."""
+    with pytest.raises(ConfigError, match="level is .*'INFO'"):
+        kind(level=level, api_key=KEY, agent_id="bot")
+
+
+def test_a_number_that_cannot_be_written_is_told_too() -> None:
+    """What Python refuses to print is still a ConfigError."""
+    with pytest.raises(ConfigError, match="batch_size is of type int"):
+        config(batch_size=10**5000)
+
+
+def test_a_module_that_fails_is_told() -> None:
+    """Whatever the module of a dotted name raises, the option is named."""
+    with pytest.raises(
+        ConfigError, match="on_error is 'raises_at_import.report'.*boom"
+    ):
+        config(on_error="raises_at_import.report")
 
 
 def test_an_event_must_fit_into_a_request() -> None:

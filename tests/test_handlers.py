@@ -387,6 +387,21 @@ def test_a_redactor_that_raises_hides_the_value(server, attach) -> None:
     assert "a secret" not in json.dumps(server.stored)
 
 
+class OwnListener(AgentMonitorQueueListener):
+    """An application's own kind."""
+
+
+def test_a_pickle_knows_the_class_of_the_listener(server, monkeypatch) -> None:
+    """A handler that is rebuilt in another process has the listener that was asked."""
+    monkeypatch.setenv("AGENTMONITOR_API_KEY", KEY)
+    handler = AgentMonitorQueueHandler(
+        agent_id="bot", api_url=server.url, listener=OwnListener
+    )
+    again = pickle.loads(pickle.dumps(handler))
+
+    assert type(handler.listener) is type(again.listener) is OwnListener
+
+
 def test_a_disabled_target_beside_another_waits_for_nothing(server) -> None:
     """What it does not hear is neither accepted nor pending anywhere."""
     handler = AgentMonitorQueueHandler(

@@ -105,7 +105,13 @@ def test_configure_leaves_a_lower_level_alone(server) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"api_key": "short"}, {"batch_size": 0}, {"level": "LOUD"}, {"colour": "red"}],
+    [
+        {"api_key": "short"},
+        {"batch_size": 0},
+        {"level": "LOUD"},
+        {"colour": "red"},
+        {"logger": 5},
+    ],
 )
 def test_configure_refuses_wrong_options(server, options: Any) -> None:
     """A wrong option is a ConfigError that names it."""

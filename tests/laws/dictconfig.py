@@ -24,8 +24,10 @@ from servers import DEADLINE
 laws = Laws()
 for_each_form = laws.law_for_each(FORMS)
 for_each_pair = laws.law_for_each([name for name in FORMS if FORMS[name].is_pair])
+for_each_with_queue = laws.law_for_each([name for name in FORMS if name != "alone"])
 log = logging.getLogger("agent")
 
+RELEASE, PATTERN, NAME = "1.2.3", r"cust-\d+", "shoe_size"
 ready_made: Any = None
 """What a configuration refers to as ext://laws.dictconfig.ready_made."""
 
@@ -447,22 +449,35 @@ class PlainListener(logging.handlers.QueueListener):
     """One of the stdlib's kind, which the application starts and stops itself."""
 
 
-@laws.law
-def a_listener_class_may_be_given(server: Any) -> None:
-    """From 3.12 on a class entry may name the listener's class, and it starts itself."""
-    if sys.version_info < (3, 12):
-        return
-    _with_queue(server, "pair", listener="laws.dictconfig.Listener")
+@for_each_with_queue
+def a_listener_class_may_be_given(server: Any, form: str) -> None:
+    """An entry may name the listener's class, and it starts itself."""
+    entry = {"listener": "laws.dictconfig.Listener"}
+    configure_entries(form, server, attached=entry)
+    log.info("heard")
+
+    assert ["heard"] == delivered(server)
     assert type(attached().listener) is Listener
 
 
-@laws.law
-def a_plain_listener_class_is_the_applications_to_start(server: Any) -> None:
+@for_each_with_queue
+def what_is_no_listener_class_is_refused(server: Any, form: str) -> None:
+    """A name of something else, or of nothing, is told at once."""
+    for wrong in ("laws.dictconfig.Quiet", "laws.dictconfig.Missing"):
+        config = configuration(form, server)
+        config["handlers"][FORMS[form].attached]["listener"] = wrong
+        try:
+            logging.config.dictConfig(config)
+        except ValueError:  # from Python 3.12 on it may be dictConfig's own
+            continue
+        raise AssertionError(f"{wrong} was accepted")
+
+
+@for_each_pair
+def a_plain_listener_class_is_the_applications_to_start(server: Any, form: str) -> None:
     """A foreign listener is used as it is, and started and stopped by its owner."""
-    if sys.version_info < (3, 12):
-        return
     entry = {"listener": "laws.dictconfig.PlainListener"}
-    configure_entries("pair", server, attached=entry)
+    configure_entries(form, server, attached=entry)
     listener = attached().listener
     listener.start()
     log.info("heard")
@@ -529,6 +544,24 @@ def a_wrong_option_is_told_at_once(server: Any, form: str) -> None:
     said = _refused(config)
 
     assert "batch_size is 0, but must be a whole number from 1 to 100" == said
+
+
+@for_each_form
+def a_reference_within_an_option_is_what_it_stands_for(server: Any, form: str) -> None:
+    """ext:// and cfg:// mean the same inside a list or dict as at the top of one."""
+    options = options_for(
+        server.url,
+        metadata={"release": "ext://laws.dictconfig.RELEASE", "at": ["cfg://version"]},
+        redact_patterns=["ext://laws.dictconfig.PATTERN"],
+        redact_keys=["ext://laws.dictconfig.NAME"],
+    )
+    logging.config.dictConfig(dict_config(FORMS[form], options))
+    log.info("for cust-4711", extra={NAME: "42"})
+
+    assert ["for [REDACTED]"] == delivered(server)
+    metadata = server.stored[0]["metadata"]
+    assert [RELEASE, [1]] == [metadata["release"], metadata["at"]]
+    assert "[REDACTED]" == metadata[NAME]
 
 
 @for_each_form
