@@ -124,6 +124,10 @@ class Audience:
         self._logger = logger
         self.look_anew()
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # Who listens is another question in every process.
+        return (audience_of, (self._logger,))
+
     @property
     def logger(self) -> AnyLogger:
         """Return the logger."""

@@ -52,6 +52,14 @@ class RecordTemplate:
         self._source = source
         self._known: Optional[_Known] = None
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # What is known is known of this process.
+        return (RecordTemplate, (self._level, self.message, self._source))
+
+    def saying(self, message: str) -> RecordTemplate:
+        """Return one that differs in its *message*."""
+        return RecordTemplate(self._level, message, self._source)
+
     def record(
         self, logger: logging.Logger, args: Tuple[Any, ...], exc_info: Any = None
     ) -> logging.LogRecord:

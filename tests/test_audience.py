@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import pickle
+import types
 import weakref
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Set
 
 import pytest
 
@@ -404,3 +407,36 @@ def test_a_queue_handler_is_not_kept_alive(
 
     assert gone() is None
     assert audience_of(log).feed(logging.INFO) is None
+
+
+class ByValue(pickle.Pickler):
+    """Pickle what functions hold, as Ray and Dask do, whatever their module."""
+
+    seen: Set[int] = set()  # noqa: RUF012 - of one test
+
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, types.FunctionType) and id(obj) not in self.seen:
+            self.seen.add(id(obj))
+            for cell in obj.__closure__ or ():
+                type(self)(io.BytesIO()).dump(cell.cell_contents)
+        kept = isinstance(obj, (types.FunctionType, logging.Logger))
+        return id(obj) if kept else None
+
+
+@pytest.mark.parametrize("calls", [0, 1, 3])
+def test_a_decorated_function_may_be_sent_elsewhere(
+    handler: AgentMonitorQueueHandler, calls: int
+) -> None:
+    """What it learnt of its listeners stays here; the logger is known by its name."""
+
+    @log_agent_call(logger=log)
+    def task(number: int) -> int:
+        return number + 1
+
+    for number in range(calls):
+        task(number)
+    ByValue.seen.clear()
+    ByValue(io.BytesIO()).dump(task)
+
+    again = pickle.loads(pickle.dumps(audience_of("agent")))
+    assert again is audience_of("agent")
