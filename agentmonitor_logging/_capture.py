@@ -256,7 +256,9 @@ class Producer:
         logger = self.audience.logger
         extra: Dict[str, Any] = {}
         if not isinstance(logger, logging.Logger):
-            logger, extra = _unadapted(logger, template.message)
+            logger, message, extra = _unadapted(logger, template.message)
+            if message != template.message:
+                template = template.saying(message)
         record = template.record(logger, args, exc_info)
         attributes = record.__dict__
         if extra:
@@ -265,14 +267,14 @@ class Producer:
         logger.handle(record)
 
 
-def _unadapted(logger: Any, message: str) -> Tuple[logging.Logger, Dict[str, Any]]:
-    """Return the logger below the adapters, and the extra they give."""
+def _unadapted(logger: Any, message: str) -> Tuple[logging.Logger, str, Dict[str, Any]]:
+    """Return the logger below the adapters, and the message and extra they make."""
     extra: Dict[str, Any] = {}
     while isinstance(logger, logging.LoggerAdapter):
-        _, kwargs = logger.process(message, {"extra": {}})
+        message, kwargs = logger.process(message, {"extra": {}})
         extra = {**(kwargs.get("extra") or {}), **extra}
         logger = logger.logger
-    return logger, extra
+    return logger, message, extra
 
 
 def _put_under(

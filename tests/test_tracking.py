@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import gc
@@ -638,6 +639,28 @@ def test_adapter_gives_its_extra_under_ours(records: Records) -> None:
     assert "message" not in record.__dict__ or record.message != "odd"
     assert record.metadata["tier"] == "gold"
     assert record.metadata["module"] == __name__
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_adapter_may_say_more_in_the_message(records: Records, fails: bool) -> None:
+    """What `process` makes of the message is the message, from the outermost inwards."""
+
+    class Job(logging.LoggerAdapter):  # type: ignore[type-arg]
+        def process(self, msg: Any, kwargs: Any) -> Any:
+            return f"[{self.extra['job']}] {msg}", kwargs  # type: ignore[index]
+
+    inner = Job(LOGGER, {"job": 7})
+
+    @log_agent_call(logger=Job(inner, {"job": 8}))  # type: ignore[arg-type]
+    def work() -> None:
+        if fails:
+            raise ValueError("no")
+
+    with contextlib.suppress(ValueError):
+        work()
+
+    outcome = "failed 0 ms: ValueError: no" if fails else "ok 0 ms"
+    assert f"[7] [8] work {outcome}" == records.one.getMessage()
 
 
 def test_adapter_of_an_adapter(records: Records) -> None:
