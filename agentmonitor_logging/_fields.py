@@ -7,7 +7,7 @@ descriptor may compute, or read from a database.
 from __future__ import annotations
 
 import types
-from typing import Any, Dict, MutableMapping, Optional
+from typing import AbstractSet, Any, Dict, MutableMapping, Optional
 from weakref import WeakKeyDictionary
 
 _UNSET = "[unset]"
@@ -78,6 +78,12 @@ def fields_of(kind: Any) -> Optional[Fields]:
     except KeyError:
         found = _known[kind] = Fields(kind) if _has_fields(kind) else None
         return found
+
+
+def withheld(kind: Any) -> AbstractSet[str]:
+    """Return the names of the fields that stay out of the repr of *kind*."""
+    fields = fields_of(kind)
+    return fields.withheld if fields else frozenset()
 
 
 def is_written(kind: Any) -> bool:

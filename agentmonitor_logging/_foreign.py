@@ -10,6 +10,7 @@ from collections import abc, deque
 from typing import Any, List
 
 from ._fields import Fields, attributes, fields_of
+from ._mapped import is_mapped, loaded, summary
 from ._raised import shortened, type_name
 
 _SHORT = 1_024
@@ -36,12 +37,13 @@ def endured(error: BaseException) -> bool:
 
 def held(value: Any, kind: Any) -> Any:
     """Return what *value* holds as plain data where it can tell, else itself."""
+    mapped = is_mapped(value, kind)
     try:
-        return _content(value, kind)
+        return loaded(value, kind) if mapped else _content(value, kind)
     except BaseException as error:  # a class may answer for any attribute
         if not endured(error):
             raise
-        return value
+        return unrepresentable(value) if mapped else value
 
 
 def _content(value: Any, kind: Any) -> Any:
@@ -90,7 +92,7 @@ def _pruned_model(dumped: Any, given: Any, fields: Fields) -> Any:
     is_root = getattr(type(given), "__pydantic_root_model__", False)
     if not is_root and type(dumped) is not dict:
         return dumped
-    if fields.is_written:
+    if fields.is_written or is_mapped(given, type(given)):
         return given
     if is_root:
         return {} if "root" in fields.withheld else _pruned(dumped, given.root)
@@ -100,11 +102,10 @@ def _pruned_model(dumped: Any, given: Any, fields: Fields) -> Any:
         if name in fields.withheld:
             continue
         if name in inside:
-            result[key] = _pruned(item, inside[name])
-        elif type(item) in _PLAIN:
-            result[key] = item
-        else:  # in a slot, computed, or not foreseen
-            result[key] = _pruned(item, _attribute(given, name))
+            source = inside[name]
+        else:  # computed, in a slot or not foreseen
+            source = None if type(item) in _PLAIN else _attribute(given, name)
+        result[key] = item if type(source) in _PLAIN else _pruned(item, source)
     return result
 
 
@@ -165,6 +166,16 @@ def bounded_repr(value: Any) -> str:
     try:
         return well_formed(shortened(repr(value), _SHORT))
     except BaseException as error:  # somebody else's __repr__
+        if not endured(error):
+            raise
+        return unrepresentable(value)
+
+
+def speakable(value: Any, kind: Any) -> Any:
+    """Return *value*, or what says it in a message if it may be read from afar."""
+    try:
+        return summary(value, kind) if is_mapped(value, kind) else value
+    except BaseException as error:  # somebody else's primary key
         if not endured(error):
             raise
         return unrepresentable(value)

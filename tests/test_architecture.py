@@ -19,7 +19,8 @@ _spool
 _config _stats _passage _diagnostics _raised
 _sigterm _audience _echo
 _packing _fields
-_copier _foreign
+_copier _mapped
+_foreign
 context
 _naming
 _snapshot

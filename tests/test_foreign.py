@@ -7,21 +7,36 @@ import dataclasses
 import gc
 import logging
 import weakref
-from typing import Any, Deque, Dict, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Deque,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 import pytest
 
 from agentmonitor_logging._fields import fields_of
 from agentmonitor_logging.events import event_from_record
+from agentmonitor_logging.redaction import Redactor
 from interpreters import Interpreter, assert_clean, interpreter, run  # noqa: F401
 
 SECRET = "ordinary-pan"
 
 
+def event_of(value: Any) -> Any:
+    record = logging.makeLogRecord({"msg": "x", "value": value})
+    return event_from_record(record, agent_id="bot")
+
+
 def shown(value: Any) -> Any:
     """Return what an event shows of *value*."""
-    record = logging.makeLogRecord({"msg": "x", "value": value})
-    return event_from_record(record, agent_id="bot")["metadata"]["value"]
+    return event_of(value)["metadata"]["value"]
 
 
 def message_of(msg: Any, *args: Any) -> str:
@@ -280,6 +295,259 @@ class TestPydantic:
 
         assert shown(Card()) == {"holder": "Ann"}
         assert shown(Tree()) == {"some": [{"holder": "Ann"}]}
+
+
+READS: List[str] = []
+"""What was loaded."""
+
+
+class Lazy:
+    """A descriptor that loads what the object has not."""
+
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return None
+        READS.append(self.name)
+        return instance.__dict__.get(self.name, "loaded")
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.name] = value
+
+
+class Column(NamedTuple):
+    key: str
+
+
+class Mapper:
+    primary_key = (Column("id"),)
+
+
+class State:
+    """Stands for SQLAlchemy's account of an object."""
+
+    def __init__(self, number: Optional[int]) -> None:
+        self.key = None if number is None else (Row, (number,), None)
+
+
+class Row:
+    """Stands for a mapped object of SQLAlchemy."""
+
+    __mapper__ = Mapper
+    pan = Lazy()
+    children = Lazy()
+
+    def __init__(self, number: Optional[int] = None, **loaded: Any) -> None:
+        self._sa_instance_state = State(number)
+        self._private = SECRET
+        self.__dict__.update(loaded)
+
+
+class Described(Row):
+    def __repr__(self) -> str:
+        return f"<{self.pan}>"
+
+
+@dataclasses.dataclass
+class Mapped:
+    """Stands for one that is a dataclass as well."""
+
+    name: str = Lazy()  # type: ignore[assignment]
+    pan: str = dataclasses.field(default=SECRET, repr=False)
+
+    def __post_init__(self) -> None:
+        self._sa_instance_state = State(None)
+
+
+class Primary:
+    attname = "id"
+
+
+class Meta:
+    pk = Primary
+
+
+class DjangoModel:
+    """Stands for Django's base class of models."""
+
+    __module__ = "django.db.models.base"
+    _meta = Meta
+    note = Lazy()
+
+    def __init__(self, **loaded: Any) -> None:
+        self._state = object()
+        self.__dict__.update(loaded)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+
+class Order(DjangoModel):
+    def __str__(self) -> str:
+        return str(self.note)
+
+
+class Secretive(Order):
+    def __repr__(self) -> str:
+        return f"<{self.note}>"
+
+
+class QuerySet:
+    """Stands for Django's."""
+
+    __module__ = "django.db.models.query"
+
+    def __init__(self, result: Optional[List[Any]] = None) -> None:
+        self.model = Order
+        self._result_cache = result
+
+    def __iter__(self) -> Any:
+        READS.append("all")
+        return iter(self._result_cache or ())
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+class Mine(QuerySet):
+    pass
+
+
+@pytest.fixture
+def _unread() -> Iterator[None]:
+    """Fail if anything was loaded."""
+    READS.clear()
+    yield
+    assert [] == READS
+
+
+@pytest.mark.usefixtures("_unread")
+class TestWhatLoadsLazily:
+    def test_no_descriptor_of_a_dataclass_is_run(self) -> None:
+        """Fields are read where they are stored: in the object, a slot, or the class."""
+
+        @dataclasses.dataclass
+        class Loading:
+            there: int = Lazy()  # type: ignore[assignment]
+            missing: int = Lazy()  # type: ignore[assignment]
+            default: int = dataclasses.field(default=3, init=False)
+
+        @dataclasses.dataclass
+        class Slotted:
+            __slots__ = ("a", "b")
+            a: int
+            b: int
+
+        loading, slotted = Loading(1, 2), Slotted(1, 2)
+        del loading.__dict__["missing"], slotted.b
+
+        assert shown(loading) == {"there": 1, "missing": "[unset]", "default": 3}
+        assert shown(slotted) == {"a": 1, "b": "[unset]"}
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (Row(), {"class": "Row"}),
+            (Row(7), {"class": "Row", "id": 7}),
+            (Row(7, id=7, pan="p"), {"class": "Row", "id": 7, "pan": "p"}),
+            (Described(7, id=7, pan=SECRET), {"class": "Described", "id": 7}),
+            (Mapped("n"), {"class": "Mapped", "name": "n"}),
+            (Order(id=3, x=[1]), {"class": "Order", "id": 3, "x": [1]}),
+            (Order(), {"class": "Order"}),
+            (Secretive(id=3, note=SECRET), {"class": "Secretive", "id": 3}),
+            (QuerySet(), {"class": "QuerySet", "model": "Order"}),
+            (
+                Mine([Order(id=1)]),
+                {
+                    **{"class": "Mine", "model": "Order"},
+                    "items": [{"class": "Order", "id": 1}],
+                },
+            ),
+        ],
+    )
+    def test_what_stands_for_a_row_is_shown_as_far_as_it_is_loaded(
+        self, value: Any, expected: Any
+    ) -> None:
+        """Nothing is read from a database, and no repr is made that might do so.
+
+        A repr that somebody wrote may hide attributes: then only the key is shown.
+        """
+        assert shown(value) == expected
+        assert shown({"deep": [value]}) == {"deep": [expected]}
+
+    def test_rows_that_refer_to_each_other_come_to_an_end(self) -> None:
+        """Circles are marked, depth and number are bounded, secrets replaced."""
+        parent = Row(1)
+        parent.children = [Row(2, parent=parent, held=Hidden(), password="x1y2z3")]
+        wide = Row(1, children=[Row(n, id=n) for n in range(20_000)])
+
+        child = {"class": "Row", "id": 2, "parent": "[circular]"}
+        assert shown(parent) == {
+            **{"class": "Row", "id": 1},
+            "children": [{**child, "held": {"name": "n"}, "password": "x1y2z3"}],
+        }
+        assert len(shown(wide)["children"]) < 20_000
+        redacted = Redactor().redact(event_of(parent))["metadata"]["value"]
+        assert redacted["children"][0]["password"] == "[REDACTED]"
+
+    @pytest.mark.parametrize("row", [Row(7), Described(7), Order(id=7)])
+    def test_a_message_names_the_row(self, row: Any) -> None:
+        """A message is made later, so that a row in it is its class and key."""
+        name = f"{type(row).__name__}(id=7)"
+
+        assert message_of("saved %s", row) == f"saved {name}"
+        assert message_of("saved %(row)s", {"row": row}) == f"saved {name}"
+        assert message_of(row) == name
+        assert message_of("%s", {row: 1}) == str({name: 1})
+        assert "7" in message_of("%s of %s", [row], {(row, 1): 2})
+        assert "7" in message_of("%s", {(row, 1): 2})
+        assert message_of("all %s", QuerySet()) == "all QuerySet(model='Order')"
+
+    def test_a_row_that_cannot_be_told_is_not_asked_either(self) -> None:
+        """Where even the key fails there is a marker, never the repr."""
+        broken = Row(7)
+        broken._sa_instance_state.key = 17  # type: ignore[assignment]
+
+        assert shown(broken) == "[unrepresentable Row]"
+        assert message_of("saved %s", broken) == "saved [unrepresentable Row]"
+
+    def test_a_row_inside_a_pydantic_model_is_shown_alike(self) -> None:
+        """What is both, as a SQLModel is, is shown as a row, less what it hides."""
+        pydantic = pytest.importorskip("pydantic")
+
+        class Table(pydantic.BaseModel):
+            id: int = 1
+            pan: str = pydantic.Field(SECRET, repr=False)
+
+        holder = pydantic.create_model(
+            "Holder", inner=(Any, Row(7)), table=(Table, ...)
+        )
+        table = Table()
+        table.__dict__["_sa_instance_state"] = State(None)
+
+        told = {"class": "Table", "id": 1}
+        assert shown(table) == told
+        assert shown(holder(table=table)) == {
+            "inner": {"class": "Row", "id": 7},
+            "table": told,
+        }
+
+
+def test_a_proxy_to_what_is_gone_ends_with_itself() -> None:
+    """One that answers for its own `__dict__`, and cannot, costs no event."""
+
+    class Proxy:
+        @property
+        def __dict__(self) -> Any:  # type: ignore[override]
+            raise RuntimeError("outside of a request")
+
+        def __repr__(self) -> str:
+            return "<Proxy unbound>"
+
+    assert shown(Proxy()) == "<Proxy unbound>"
+    assert message_of("by %s", Proxy()) == "by <Proxy unbound>"
 
 
 def test_a_class_is_not_kept_alive_by_what_is_known_of_it() -> None:
