@@ -6,8 +6,11 @@ Their methods may do anything, so whatever is asked of them is asked here.
 from __future__ import annotations
 
 import threading
+from collections import abc, deque
 from typing import Any, List
 
+from ._fields import Fields, attributes, fields_of
+from ._mapped import is_mapped, loaded, summary
 from ._raised import shortened, type_name
 
 _SHORT = 1_024
@@ -15,6 +18,10 @@ _SHORT = 1_024
 
 _MAX_ARRAY = 1_000
 """Items of an array, or rows times columns of a table."""
+
+_PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
+_BUILT_IN = frozenset((list, tuple, dict))
+_SEQUENCES = (list, tuple, deque)
 
 
 def endured(error: BaseException) -> bool:
@@ -30,27 +37,76 @@ def endured(error: BaseException) -> bool:
 
 def held(value: Any, kind: Any) -> Any:
     """Return what *value* holds as plain data where it can tell, else itself."""
+    mapped = is_mapped(value, kind)
     try:
-        return _content(value, kind)
+        return loaded(value, kind) if mapped else _content(value, kind)
     except BaseException as error:  # a class may answer for any attribute
         if not endured(error):
             raise
-        return value
+        return unrepresentable(value) if mapped else value
 
 
 def _content(value: Any, kind: Any) -> Any:
-    """Return what an object of unknown kind holds, or *value* itself."""
-    names = _field_names(kind)
-    if names:
-        return {name: _attribute(value, name) for name in names}
+    """Return what an object of unknown kind holds, or *value* itself.
+
+    What its author keeps out of the repr stays out of the event.
+    """
+    fields = fields_of(kind)
+    if fields is None:
+        return _tabular(value, kind)
+    if fields.is_written:
+        return value
     if hasattr(kind, "model_dump"):
         try:
-            return kind.model_dump(value, warnings=False)
-        except TypeError:
-            return kind.model_dump(value)
-    if hasattr(kind, "__fields__") and hasattr(kind, "dict"):
-        return kind.dict(value)
-    return _tabular(value, kind)
+            dumped = kind.model_dump(value, warnings=False)
+        except TypeError:  # somebody's own
+            dumped = kind.model_dump(value)
+        return _pruned(dumped, value)
+    if hasattr(kind, "__fields__"):
+        return _pruned(kind.dict(value), value)
+    return fields.shown(value) or value
+
+
+def _pruned(dumped: Any, given: Any) -> Any:
+    """Return what pydantic has made of *given*, less what reprs keep out.
+
+    A dump goes down into other models and dataclasses. What is of another shape than
+    what it was made of is the work of somebody's serializer, and left as it is.
+    """
+    kind = type(given)
+    if kind in _PLAIN:
+        return dumped
+    fields = None if kind in _BUILT_IN else fields_of(kind)
+    if fields is not None:
+        return _pruned_model(dumped, given, fields)
+    several = _SEQUENCES if issubclass(type(dumped), _SEQUENCES) else abc.Mapping
+    if not issubclass(kind, several) or len(dumped) != len(given):
+        return dumped
+    if several is abc.Mapping:
+        return dict(zip(dumped, map(_pruned, dumped.values(), given.values())))
+    plain = _PLAIN.issuperset(map(type, given))
+    return dumped if plain else list(map(_pruned, dumped, given))
+
+
+def _pruned_model(dumped: Any, given: Any, fields: Fields) -> Any:
+    is_root = getattr(type(given), "__pydantic_root_model__", False)
+    if not is_root and type(dumped) is not dict:
+        return dumped
+    if fields.is_written or is_mapped(given, type(given)):
+        return given
+    if is_root:
+        return {} if "root" in fields.withheld else _pruned(dumped, given.root)
+    inside, result = attributes(given), {}
+    for key, item in dumped.items():
+        name = fields.aliases.get(key, key)
+        if name in fields.withheld:
+            continue
+        if name in inside:
+            source = inside[name]
+        else:  # computed, in a slot or not foreseen
+            source = None if type(item) in _PLAIN else _attribute(given, name)
+        result[key] = item if type(source) in _PLAIN else _pruned(item, source)
+    return result
 
 
 def _tabular(value: Any, kind: Any) -> Any:
@@ -96,27 +152,13 @@ def _array(value: Any) -> Any:
     return named if value.ndim else named[0]
 
 
-def _field_names(kind: Any) -> List[str]:
-    """Name the fields of a dataclass, an attrs class or a msgspec Struct.
-
-    What its author keeps out of the repr stays out of the event.
-    """
-    if hasattr(kind, "__dataclass_fields__"):
-        from dataclasses import fields  # whoever has made one has imported it
-
-        return [field.name for field in fields(kind) if field.repr]
-    if hasattr(kind, "__attrs_attrs__"):
-        return [field.name for field in kind.__attrs_attrs__ if field.repr]
-    return list(getattr(kind, "__struct_fields__", ()))
-
-
 def _attribute(value: Any, name: str) -> Any:
     try:
         return getattr(value, name)
-    except BaseException as error:  # never set, or a property that fails
+    except BaseException as error:  # a property that fails
         if not endured(error):
             raise
-        return "[unset]"
+        return None
 
 
 def bounded_repr(value: Any) -> str:
@@ -124,6 +166,16 @@ def bounded_repr(value: Any) -> str:
     try:
         return well_formed(shortened(repr(value), _SHORT))
     except BaseException as error:  # somebody else's __repr__
+        if not endured(error):
+            raise
+        return unrepresentable(value)
+
+
+def speakable(value: Any, kind: Any) -> Any:
+    """Return *value*, or what says it in a message if it may be read from afar."""
+    try:
+        return summary(value, kind) if is_mapped(value, kind) else value
+    except BaseException as error:  # somebody else's primary key
         if not endured(error):
             raise
         return unrepresentable(value)

@@ -15,7 +15,15 @@ from enum import Enum
 from time import monotonic
 from typing import Any, Callable, Dict, Iterable, List, Set, Tuple
 
-from ._foreign import bounded_repr, endured, held, unrepresentable, well_formed
+from ._foreign import (
+    bounded_repr,
+    endured,
+    held,
+    speakable,
+    unrepresentable,
+    well_formed,
+)
+from ._mapped import is_mapped
 from ._raised import ErrorText, shortened, type_name
 from ._snapshot import MAX_DEPTH, MAX_NODES, MAX_TEXT, Snapshot
 
@@ -79,12 +87,20 @@ class Renderer:
         return shown if type(shown) is str else repr(shown)[:_SHORT]
 
     def fitting(self, value: Any) -> Any:
-        """Return *value*, or instead of a container with a huge repr, what is shown."""
-        if issubclass(type(value), _BUILT_IN) and not _is_modest(value):
-            aside = Renderer(_MAX_SPOKEN_CHARS, self._clock)
-            aside._until = self._until
-            return aside.render(value)
-        return value
+        """Return *value*, or what is shown in place of one whose text takes too long.
+
+        That is a container with a huge repr, or what may be read from a database.
+        """
+        kind = type(value)
+        if kind is str or kind is int:
+            return value
+        if not issubclass(kind, _BUILT_IN):
+            return speakable(value, kind)
+        if _is_modest(value):
+            return value
+        aside = Renderer(_MAX_SPOKEN_CHARS, self._clock)
+        aside._until = self._until
+        return aside.render(value)
 
     def _value(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -146,7 +162,7 @@ class Renderer:
             return bounded_repr(plain)
         # A number says less than the name it goes by, and a name may be a secret's.
         named = issubclass(kind, Enum) and not issubclass(kind, (str, int, float))
-        shown = self._value(key._name_ if named else key, 1)
+        shown = self._value(key._name_ if named else speakable(key, kind), 1)
         if shown is None or type(shown) is bool:
             return {None: "null", True: "true", False: "false"}[shown]
         return str(shown)
@@ -283,5 +299,5 @@ def _is_modest(value: Any) -> bool:
                 waiting.extend(part)
                 waiting.extend(part.values() if issubclass(kind, dict) else ())
         elif kind not in _PROMPT and kind not in _UNCHANGED:
-            objects -= 1
+            objects -= _MAX_SPOKEN_OBJECTS + 1 if is_mapped(part, kind) else 1
     return chars >= 0 and items >= 0 and objects >= 0

@@ -163,8 +163,9 @@ class _Reading:
         fit: Any = args
         if type(args) is tuple:
             fit = tuple(map(fitting, args))
-        elif type(args) is dict:
-            fit = {name: fitting(value) for name, value in args.items()}
+        elif type(args) is dict:  # it may be meant as a whole, or by its names
+            by_name = all(type(name) is str for name in args)
+            fit = {n: fitting(args[n]) for n in args} if by_name else fitting(args)
         if msg is self.record.msg and _same(fit, args):
             return self.record
         return with_fields(self.record, msg=msg, args=fit)
@@ -340,7 +341,7 @@ def _level(record: logging.LogRecord) -> float:
 def _same(fit: Any, args: Any) -> bool:
     """Tell whether *fit* holds the very objects that *args* holds."""
     if type(args) is dict:
-        fit, args = fit.values(), args.values()
+        fit, args = (*fit, *fit.values()), (*args, *args.values())
     elif type(args) is not tuple:
         return True
     return all(one is other for one, other in zip(fit, args))

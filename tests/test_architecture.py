@@ -18,8 +18,9 @@ _spool_segment
 _spool
 _config _stats _passage _diagnostics _raised
 _sigterm _audience _echo
-_packing
-_copier _foreign
+_packing _fields
+_copier _mapped
+_foreign
 context
 _naming
 _snapshot
