@@ -433,7 +433,7 @@ def test_event_fields_are_the_typed_ones() -> None:
 
 
 def test_span_has_no_room_for_more() -> None:
-    """A span stays three strings: one is made for every call."""
+    """A span takes no attribute of others: one is made for every call, and is small."""
     span = Span("t", "s", None)
     with pytest.raises(AttributeError):
         span.extra = 1  # type: ignore[attr-defined]
