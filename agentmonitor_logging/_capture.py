@@ -32,7 +32,9 @@ from agentmonitor_logging.context import (
     Binding,
     Span,
     current_binding,
+    latest_binding,
     new_span,
+    release,
     restore,
     start_span,
 )
@@ -112,12 +114,12 @@ class Step:
     *began* earlier is given the reading of `time.perf_counter` at its start.
     """
 
-    __slots__ = (
-        *("_binding", "_latency_ms", "_previous", "_span", "_started", "_timestamp"),
-    )
+    __slots__ = (*("_binding", "_latency_ms", "_span", "_started", "_timestamp"),)
 
     def __init__(self, *, has_span: bool, began: Optional[float] = None) -> None:
-        self._binding = current_binding()
+        self._binding = binding = latest_binding()
+        if binding is not None and binding.is_gone:
+            self._binding = current_binding()
         self._timestamp = time()
         self._started = now = perf_counter()
         if began is not None:
@@ -125,13 +127,18 @@ class Step:
             self._timestamp -= now - began
         self._span: Optional[Span] = None
         if has_span:
-            self._span, self._previous = start_span()
+            self._span = start_span()
 
     def end(self) -> None:
         """Stop the clock and make the previous span current again."""
         self._latency_ms = self.elapsed_ms()
         if self._span is not None:
-            restore(self._span, self._previous)
+            restore(self._span)
+
+    def release(self) -> None:
+        """Let others say from now on where the span is current."""
+        if self._span is not None:
+            release(self._span)
 
     def elapsed_ms(self) -> int:
         """Return the whole milliseconds since the work began."""

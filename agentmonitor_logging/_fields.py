@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 _UNSET = "[unset]"
 """Stands for a field that has no value, or one that is not stored."""
 
-_GENERATING = frozenset(("pydantic", "msgspec", "django"))
-"""Packages whose base classes make a repr of the fields."""
+_GENERATING = ("pydantic.", "msgspec.", "django.", "google.genai.", "pydantic_ai.")
+"""Packages that make a repr of all the fields, by a function of their own."""
 
 _NOTHING = object()
 
@@ -91,7 +91,7 @@ def is_written(kind: Any) -> bool:
     owner = _owner_of_repr(kind)
     if owner is object:
         return hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__")
-    if owner.__module__.partition(".")[0] in _GENERATING:
+    if f"{owner.__module__}.".startswith(_GENERATING):
         return False
     method = vars(owner)["__repr__"]
     inner = getattr(method, "__wrapped__", method)  # dataclasses wrap what they make

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
 from agentmonitor_logging._capture import Producer, Step, begins_safely, never_raises
 from agentmonitor_logging._diagnostics import report
+from agentmonitor_logging._links import Link, living
 from agentmonitor_logging._payloads import as_object
 from agentmonitor_logging._raised import ErrorText
 from agentmonitor_logging._snapshot import Snapshot, snapshot
@@ -81,13 +82,14 @@ class EventSetters:
             told["error_message"] = str(error)
 
 
-class OpenEvent(EventSetters):
+class OpenEvent(EventSetters, Link):
     """Be the event of one entered block, until the block ends.
 
-    *outer* is the event that was open around it when it began.
+    *outer* is the event that was open around it when it began. Tasks started inside
+    know it for as long as they run: once over it is gone, and keeps nothing.
     """
 
-    __slots__ = ("_is_quiet", "_producer", "_step", "fields", "outer")
+    __slots__ = ("_is_quiet", "_producer", "_step", "fields")
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class OpenEvent(EventSetters):
         fields: Mapping[str, Any],
         outer: Optional[OpenEvent],
     ) -> None:
+        self.is_gone = False
         self.outer = outer
         self._producer = producer
         self.fields = dict(fields)
@@ -102,7 +105,7 @@ class OpenEvent(EventSetters):
         self._is_quiet = False
 
     def _told(self) -> Dict[str, Any]:
-        return self.fields
+        return {"metadata": {}} if self.is_gone else self.fields
 
     @begins_safely
     def begin(self) -> None:
@@ -118,16 +121,20 @@ class OpenEvent(EventSetters):
         self, error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         """Log the event of the block, which *error* has ended if there is one."""
-        told: Optional[BaseException] = self.fields.pop("error", None)
-        if self._step is None:
-            return
-        self._step.end()
         if isinstance(error, GeneratorExit):
             self.set_metadata(closed_early=True)
             error = None
+        fields, step = self.fields, self._step
+        self.fields, self._step, self.is_gone = {}, None, True
+        self.outer = living(self.outer)
+        told: Optional[BaseException] = fields.pop("error", None)
+        if step is None:
+            return
+        step.end()
         if error is None and told is not None:
             error, traceback = told, told.__traceback__
-        self._log({**self.fields, **self._step.fields()}, error, traceback)
+        fields.update(step.fields())
+        self._log(fields, error, traceback)
 
     def _log(
         self,

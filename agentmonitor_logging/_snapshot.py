@@ -24,7 +24,7 @@ from ._copier import (
     snapshot,
 )
 from ._raised import raised
-from .context import current_binding, current_span
+from .context import current_binding, current_span, latest_binding, latest_span
 
 __all__ = [
     "EVENT_ID",
@@ -86,11 +86,15 @@ def make_private(fields: Dict[str, Any], standard: int) -> None:
     if fields["exc_info"]:
         _describe_exception(fields)
     if "_agent_context" not in fields:
-        binding = current_binding()
+        binding = latest_binding()
+        if binding is not None and binding.is_gone:
+            binding = current_binding()
         if binding is not None:
             fields["_agent_context"] = snapshot(binding.fields)
     if "trace_id" not in fields:
-        span = current_span()
+        span = latest_span()
+        if span is not None and span.is_gone:
+            span = current_span()
         if span is not None:
             fields["trace_id"] = span.trace_id
             fields["parent_span_id"] = span.span_id

@@ -62,10 +62,11 @@ class Stream:
             self._outer = switch(self._scope)
 
     def _start(self) -> Step:
-        (span, binding), (span_here, binding_here) = self._scope, current_scope()
-        outer = switch((span or span_here, binding or binding_here))
+        made, here = self._scope, current_scope()
+        outer = switch((made[0] or here[0], made[1] or here[1], made[2] or here[2]))
         try:
             self._step = Step(has_span=self._uncopied is None)
+            self._step.release()
         finally:
             self._scope = switch(outer)
         return self._step

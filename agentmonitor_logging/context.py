@@ -1,9 +1,7 @@
 """What is true here and now: the current span and the fields bound around it.
 
 Kept apart from tracking because the handlers read it too: a plain
-``logger.info`` belongs to the trace and session it is made in. Both values are
-restored by setting the previous one and never by a token: a token refuses to be
-reset from another task, which is where asyncio closes abandoned generators.
+``logger.info`` belongs to the trace and session it is made in.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from typing import (
     Callable,
     Dict,
     FrozenSet,
+    List,
     Mapping,
     Optional,
     Tuple,
@@ -24,6 +23,7 @@ from typing import (
 )
 
 from ._ids import long_id, short_id
+from ._links import Link, current, innermost, leave
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +60,7 @@ EVENT_FIELDS: FrozenSet[str] = frozenset(EventFields.__annotations__)
 _OWN_FIELDS = frozenset(("session_id", "user_id", "agent_id"))
 
 
-class Span:
+class Span(Link):
     """Name one step of a trace.
 
     *trace_id* is 32 hex digits, *span_id* 16; *parent_span_id* is 16, or None for
@@ -75,27 +75,28 @@ class Span:
         self.trace_id = trace_id
         self.span_id = span_id
         self.parent_span_id = parent_span_id
+        self.is_gone = False
+        self.outer = self.token = None
 
     def __repr__(self) -> str:
         """Show the three ids."""
         return f"<Span {self.trace_id} {self.parent_span_id} > {self.span_id}>"
 
 
-class Binding:
-    """What one ``agent_context`` bound, linked to what was bound around it."""
+class Binding(Link):
+    """What one ``agent_context`` bound, and what was bound around it."""
 
-    __slots__ = ("fields", "outer", "owner")
+    __slots__ = ("fields",)
 
-    def __init__(
-        self, fields: Mapping[str, Any], owner: agent_context, outer: Optional[Binding]
-    ) -> None:
+    def __init__(self, fields: Mapping[str, Any], outer: Optional[Binding]) -> None:
         self.fields = fields
-        self.owner = owner
+        self.is_gone = False
         self.outer = outer
+        self.token = None
 
 
-Scope = Tuple[Optional[Span], Optional[Binding]]
-"""Everything this module keeps for one context; opaque outside."""
+Scope = Tuple[Optional[Span], Optional[Binding], Optional[Link]]
+"""Span, binding and open event of one context; opaque outside."""
 
 _NOTHING_BOUND: Mapping[str, Any] = {}
 
@@ -105,11 +106,26 @@ _binding: ContextVar[Optional[Binding]] = ContextVar(
 )
 
 
-current_span: Callable[[], Optional[Span]] = _span.get
-"""Return the span this code runs in, or None outside of any."""
+open_event: ContextVar[Optional[Any]] = ContextVar(
+    "agentmonitor_open_event", default=None
+)
+"""The `Link` of the innermost ``agent_event`` block; of use to nobody but tracking."""
 
-current_binding: Callable[[], Optional[Binding]] = _binding.get
-"""Return what ``agent_context`` has bound here, or None outside of any."""
+
+latest_span: Callable[[], Optional[Span]] = _span.get
+latest_binding: Callable[[], Optional[Binding]] = _binding.get
+"""As `current_span` and `current_binding`, but what they return may be gone: for who
+cannot wait for a function."""
+
+
+def current_span() -> Optional[Span]:
+    """Return the span this code runs in, or None outside of any."""
+    return current(_span)
+
+
+def current_binding() -> Optional[Binding]:
+    """Return what ``agent_context`` has bound here, or None outside of any."""
+    return current(_binding)
 
 
 def new_span() -> Span:
@@ -118,7 +134,7 @@ def new_span() -> Span:
     The span is not made current. Ids come from the operating system: they differ
     between forked processes and do not move with ``random.seed``.
     """
-    return _span_below(_span.get())
+    return _span_below(current_span())
 
 
 def _span_below(parent: Optional[Span]) -> Span:
@@ -144,12 +160,15 @@ def _opentelemetry_ids() -> Optional[Tuple[str, str]]:
     return ids if is_valid else None
 
 
-def start_span() -> Tuple[Span, Optional[Span]]:
-    """Make a new span the current one; return it and the one it replaces."""
-    previous = _span.get()
-    span = _span_below(previous)
-    _span.set(span)
-    return span, previous
+def start_span() -> Span:
+    """Make a new span the current one, until it is ended by `restore`."""
+    outer = _span.get()
+    if outer is not None and outer.is_gone:
+        outer = current(_span)
+    span = _span_below(outer)
+    span.outer = outer
+    span.token = _span.set(span)
+    return span
 
 
 def activate(span: Optional[Span]) -> Optional[Span]:
@@ -159,19 +178,31 @@ def activate(span: Optional[Span]) -> Optional[Span]:
     return previous
 
 
-def restore(span: Span, previous: Optional[Span]) -> None:
-    """End *span*: make *previous* current again, where *span* still is.
+def restore(span: Span) -> None:
+    """End *span*: make current again what was so before, where *span* still is.
 
     In any other context (a generator closed by another task) nothing changes:
     the current span there is somebody else's.
     """
-    if _span.get() is span:
-        _span.set(previous)
+    token = span.token
+    if token is not None and _span.get() is span:
+        try:  # what `leave` does, at half the price
+            _span.reset(token)
+            span.outer = span.token = None
+        except ValueError:
+            leave(_span, span)
+    else:
+        leave(_span, span)
+
+
+def release(span: Span) -> None:
+    """Have *span* current only where a scope with it is switched to; it never ends."""
+    span.outer = span.token = None
 
 
 def current_scope() -> Scope:
-    """Return the current span and binding, to be given to ``switch``."""
-    return _span.get(), _binding.get()
+    """Return the current span, binding and open event, to be given to ``switch``."""
+    return current_span(), current_binding(), current(open_event)
 
 
 def switch(scope: Scope) -> Scope:
@@ -180,9 +211,13 @@ def switch(scope: Scope) -> Scope:
     A generator runs its body in its own scope and hands the consumer's back at
     every ``yield``.
     """
-    previous = _span.get(), _binding.get()
-    _span.set(scope[0])
-    _binding.set(scope[1])
+    previous = span, binding, event = _span.get(), _binding.get(), open_event.get()
+    if span is not scope[0]:
+        _span.set(scope[0])
+    if binding is not scope[1]:
+        _binding.set(scope[1])
+    if event is not scope[2]:
+        open_event.set(scope[2])
     return previous
 
 
@@ -192,7 +227,7 @@ def bound_fields() -> Mapping[str, Any]:
     Keys are session_id, user_id, agent_id and metadata (a mapping), each only
     where bound.
     """
-    binding = _binding.get()
+    binding = current_binding()
     return _NOTHING_BOUND if binding is None else binding.fields
 
 
@@ -205,7 +240,7 @@ class agent_context:  # noqa: N801 - used like a function, as contextlib's are
     several tasks at once.
     """
 
-    __slots__ = ("_fields", "_metadata")
+    __slots__ = ("_entries", "_fields", "_metadata")
 
     def __init__(self, **fields: Any) -> None:
         metadata = fields.pop("metadata", None)
@@ -218,11 +253,15 @@ class agent_context:  # noqa: N801 - used like a function, as contextlib's are
         for name, value in fields.items():
             kept = self._fields if name in _OWN_FIELDS else self._metadata
             kept[name] = value
+        self._entries: List[Binding] = []
 
     def __enter__(self) -> agent_context:
         """Bind the fields in this context."""
-        outer = _binding.get()
-        _binding.set(Binding(self._over(bound_fields()), self, outer))
+        outer = current(_binding)
+        fields = _NOTHING_BOUND if outer is None else outer.fields
+        binding = Binding(self._over(fields), outer)
+        self._entries.append(binding)
+        binding.token = _binding.set(binding)
         return self
 
     def _over(self, outer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -240,8 +279,15 @@ class agent_context:  # noqa: N801 - used like a function, as contextlib's are
     ) -> None:
         """Bring back what was bound before, where this binding still stands."""
         binding = _binding.get()
-        if binding is not None and binding.owner is self:
-            _binding.set(binding.outer)
+        if binding not in self._entries:
+            binding = innermost(binding, self._entries)
+        if binding is None:
+            return
+        try:
+            self._entries.remove(binding)
+        except ValueError:  # another thread was faster
+            return
+        leave(_binding, binding)
 
     async def __aenter__(self) -> agent_context:
         """Bind the fields in this task."""

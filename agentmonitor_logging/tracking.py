@@ -36,11 +36,13 @@ from agentmonitor_logging._functions import (
     flags_of,
     is_routine,
 )
+from agentmonitor_logging._links import current, innermost
 from agentmonitor_logging._open_event import EventSetters, OpenEvent
 from agentmonitor_logging._payloads import as_object, copied
 from agentmonitor_logging._snapshot import snapshot
 from agentmonitor_logging._streams import StreamFunction
 from agentmonitor_logging._templates import Source
+from agentmonitor_logging.context import open_event
 from agentmonitor_logging.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -236,9 +238,8 @@ def _async_wrapper(target: Callable[..., Any], calls: Calls) -> Callable[..., An
     return wrapper
 
 
-_open_event: ContextVar[Optional[OpenEvent]] = ContextVar(
-    "agentmonitor_open_event", default=None
-)
+# Called by a name that is not imported, which Python 3.11 does faster.
+_open_event: ContextVar[Optional[OpenEvent]] = open_event
 
 
 class agent_event(EventSetters):  # noqa: N801 - used like a function
@@ -279,7 +280,10 @@ class agent_event(EventSetters):  # noqa: N801 - used like a function
 
     def __enter__(self) -> OpenEvent:
         """Begin an event and return it."""
-        event = OpenEvent(self._producer, self._fields, _open_event.get())
+        outer = _open_event.get()
+        if outer is not None and outer.is_gone:
+            outer = current(_open_event)
+        event = OpenEvent(self._producer, self._fields, outer)
         event.begin()
         self._entries.append(event)
         _open_event.set(event)
@@ -298,7 +302,9 @@ class agent_event(EventSetters):  # noqa: N801 - used like a function
 
     @never_raises
     def _left(self) -> Optional[OpenEvent]:
-        event = self._entry()
+        event = _open_event.get()
+        if event not in self._entries:
+            event = self._entry()
         if event is not None:
             self._entries.remove(event)
             if _open_event.get() is event:
@@ -306,14 +312,8 @@ class agent_event(EventSetters):  # noqa: N801 - used like a function
         return event
 
     def _entry(self) -> Optional[OpenEvent]:
-        """Return the innermost entry of this context, or of any if this has none.
-
-        A generator may be entered in one context and closed in another.
-        """
-        event = _open_event.get()
-        while event is not None and event not in self._entries:
-            event = event.outer
-        return event or (self._entries[-1] if self._entries else None)
+        """Return the innermost entry of this context, or of any if this has none."""
+        return innermost(_open_event.get(), self._entries)
 
     def _told(self) -> Dict[str, Any]:
         event = self._entry()

@@ -18,7 +18,7 @@ _spool_segment
 _spool
 _config _stats _passage _diagnostics _raised
 _sigterm _audience _echo
-_packing _fields
+_packing _fields _links
 _copier _mapped
 _foreign
 context

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import random
 import sys
 import threading
 import types
-from typing import Any, Iterator, List
+import weakref
+from typing import Any, Generator, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -31,9 +33,9 @@ from agentmonitor_logging.context import (
 @pytest.fixture(autouse=True)
 def _no_scope() -> Iterator[None]:
     """Give every test a context without a span."""
-    switch((None, None))
+    switch((None, None, None))
     yield
-    switch((None, None))
+    switch((None, None, None))
 
 
 def is_hex(text: str, length: int) -> bool:
@@ -51,7 +53,7 @@ def test_root_span_begins_a_trace() -> None:
 
 def test_child_span_names_its_parent() -> None:
     """A new span is the child of the current one, in the same trace."""
-    parent, _ = start_span()
+    parent = start_span()
     child = new_span()
 
     assert (parent.trace_id, parent.span_id) == (child.trace_id, child.parent_span_id)
@@ -66,30 +68,160 @@ def test_new_span_is_not_current() -> None:
     assert current_span() is None
 
 
-def test_activate_gives_back_what_to_restore() -> None:
-    """Spans nest: restoring each one's previous ends at none."""
-    outer, inner = new_span(), new_span()
-    before = activate(outer)
-    around = activate(inner)
-
-    assert (before, around) == (None, outer)
-
-    restore(inner, around)
+def test_ending_a_span_brings_the_one_before_back() -> None:
+    """Spans nest: ending each one ends at none."""
+    outer = start_span()
+    inner = start_span()
+    restore(inner)
 
     assert current_span() is outer
 
-    restore(outer, before)
+    restore(outer)
 
     assert current_span() is None
 
 
+def test_activate_gives_back_what_it_replaces() -> None:
+    """What it returns is what makes all as it was."""
+    span = new_span()
+    before = activate(span)
+
+    assert (before, current_span()) == (None, span)
+    assert activate(before) is span
+
+
 def test_restore_leaves_a_foreign_context_alone() -> None:
     """Ending a span in a context where another one is current changes nothing there."""
-    ours, theirs = new_span(), new_span()
-    activate(theirs)
-    restore(ours, None)
+    ours = contextvars.copy_context().run(start_span)
+    theirs = start_span()
+    restore(ours)
 
     assert current_span() is theirs
+
+
+def test_ending_a_span_ends_what_was_left_open_inside() -> None:
+    """What was entered inside and not ended is not what the code after it runs in."""
+    outer = start_span()
+    call = start_span()
+    suspended = start_span()
+    restore(call)
+
+    assert current_span() is outer
+
+    restore(suspended)
+
+    assert current_span() is outer
+
+
+def test_a_span_ended_in_another_context_is_over_where_it_began() -> None:
+    """However many are ended so, in whatever order, what was before is there again."""
+    outer = start_span()
+    spans = [start_span() for _ in range(4)]
+    for number in (1, 3, 0, 2):
+        contextvars.copy_context().run(restore, spans[number])
+
+    assert current_span() is outer
+    assert new_span().parent_span_id == outer.span_id
+
+
+def test_a_copied_context_keeps_a_span_that_ended_in_its_own() -> None:
+    """A task outlives the block that started it, and stays below it."""
+    span = start_span()
+    copied = contextvars.copy_context()
+    restore(span)
+
+    def task() -> Tuple[Optional[str], ...]:
+        first = start_span()
+        restore(first)
+        return first.parent_span_id, new_span().parent_span_id
+
+    assert copied.run(task) == (span.span_id, span.span_id)
+
+
+def test_a_copied_context_keeps_what_was_bound() -> None:
+    """A task started in the block has its fields when the block is over."""
+    with agent_context(user_id="ann"):
+        copied = contextvars.copy_context()
+
+    def task() -> Any:
+        with agent_context(step=1):
+            inside = bound_fields()
+        return inside, bound_fields()
+
+    assert copied.run(task) == (
+        {"user_id": "ann", "metadata": {"step": 1}},
+        {"user_id": "ann"},
+    )
+
+
+def bound_while_suspended(user_id: Any) -> Generator[Any, None, None]:
+    with agent_context(user_id=user_id):
+        yield bound_fields()
+
+
+def test_context_left_in_a_copy_is_left_where_it_was_entered() -> None:
+    """A generator closed by a task of the loop's leaves no user to the next request."""
+    with agent_context(session_id="s"):
+        suspended = bound_while_suspended("ann")
+        next(suspended)
+        contextvars.copy_context().run(suspended.close)
+
+        assert bound_fields() == {"session_id": "s"}
+
+
+def test_contexts_left_out_of_order_leave_nothing() -> None:
+    """Of generators consumed in turns the first to end is not the last entered."""
+    for _ in zip(bound_while_suspended("ann"), bound_while_suspended("bob")):
+        pass
+
+    assert bound_fields() == {}
+
+
+def test_context_object_left_by_a_stranger_is_left_where_it_was_entered() -> None:
+    """Also where the place that closes the generator knows nothing of it."""
+    suspended = bound_while_suspended("ann")
+    next(suspended)
+    contextvars.Context().run(suspended.close)
+
+    assert bound_fields() == {}
+
+
+def test_exit_without_an_entry_is_harmless() -> None:
+    """Nothing is undone, and nothing raised."""
+    with agent_context(session_id="s"):
+        agent_context(session_id="other").__exit__(None, None, None)
+
+        assert bound_fields() == {"session_id": "s"}
+
+
+class User:
+    """Somebody whom a weak reference tells to be gone."""
+
+
+def test_abandoned_contexts_do_not_pile_up() -> None:
+    """Where the next are entered before the last are closed, few are kept."""
+    known: List[Any] = []
+    open_ones: List[Any] = []
+
+    def begin() -> None:
+        user = User()
+        known.append(weakref.ref(user))
+        open_ones.append(bound_while_suspended(user))
+        next(open_ones[-1])
+        start_span()
+
+    for turn in range(60):
+        begin()
+        if turn >= 3:
+            contextvars.copy_context().run(open_ones.pop(0).close)
+    gc.collect()
+
+    assert sum(user() is not None for user in known) <= 5
+
+    while open_ones:
+        contextvars.copy_context().run(open_ones.pop().close)
+
+    assert bound_fields() == {}
 
 
 def test_ids_do_not_move_with_the_random_module() -> None:
@@ -106,9 +238,9 @@ def test_ids_do_not_move_with_the_random_module() -> None:
 def test_switch_swaps_span_and_fields_together() -> None:
     """A scope taken in one place is what another place gets by switching to it."""
     with agent_context(session_id="s"):
-        span, _ = start_span()
+        span = start_span()
         scope = current_scope()
-    restore(span, None)
+    restore(span)
     outer = switch(scope)
 
     assert (span, {"session_id": "s"}) == (current_span(), bound_fields())
@@ -287,7 +419,7 @@ def test_threads_start_without_a_context() -> None:
 def test_copied_context_carries_span_and_fields() -> None:
     """copy_context().run sees what was current where it was copied."""
     with agent_context(session_id="s"):
-        span, _ = start_span()
+        span = start_span()
         copied = contextvars.copy_context()
 
     assert copied.run(current_span) is span
@@ -301,7 +433,7 @@ def test_event_fields_are_the_typed_ones() -> None:
 
 
 def test_span_has_no_room_for_more() -> None:
-    """A span stays three strings: one is made for every call."""
+    """A span takes no attribute of others: one is made for every call, and is small."""
     span = Span("t", "s", None)
     with pytest.raises(AttributeError):
         span.extra = 1  # type: ignore[attr-defined]

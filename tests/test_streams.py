@@ -577,6 +577,54 @@ def test_blocks_of_the_body_stay_in_the_body(records: Records) -> None:
     assert records.of("block").parent_span_id == records.of("body").span_id
 
 
+def test_block_shared_by_interleaved_streams(records: Records) -> None:
+    """Each body finds the event that it has entered itself, whoever entered last."""
+    shared = agent_event("block")
+
+    @log_agent_call
+    def body(number: int) -> Iterator[int]:
+        with shared:
+            yield number
+            shared.set_output(number)
+            yield number
+
+    with shared:
+        for _ in zip(body(1), body(2)):
+            shared.set_metadata(by="consumer")
+    blocks = [record for record in records if record.event_type == "block"]
+
+    assert [record.output_data for record in blocks[:2]] == [{"value": 1}, {"value": 2}]
+    assert [record.metadata.get("by") for record in blocks] == [None, None, "consumer"]
+
+
+def test_task_started_in_a_stream_stays_below_it(records: Records) -> None:
+    """When the loop has closed the stream elsewhere, the task still belongs to it."""
+    tasks: List[Any] = []
+
+    async def background(is_over: asyncio.Event) -> None:
+        await is_over.wait()
+        with agent_event("late"):
+            pass
+
+    @log_agent_call
+    async def body(is_over: asyncio.Event) -> AsyncIterator[int]:
+        try:
+            tasks.append(asyncio.ensure_future(background(is_over)))
+            yield 1
+            yield 2
+        finally:
+            is_over.set()
+
+    async def main() -> None:
+        async for _ in body(asyncio.Event()):
+            break
+        await tasks[0]
+
+    asyncio.run(main())
+
+    assert records.of("late").parent_span_id == records.of("body").span_id
+
+
 def test_stream_belongs_to_the_call_that_made_it(records: Records) -> None:
     """Iterated after its caller returned, as web servers do, it stays its child."""
 

@@ -17,16 +17,17 @@ import time
 import types
 import weakref
 from decimal import Decimal
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, AsyncIterator, Callable, Dict, Iterator, List
 
 import pytest
 
 from agentmonitor_logging import _diagnostics
 from agentmonitor_logging._snapshot import Snapshot
-from agentmonitor_logging.context import agent_context, current_span
+from agentmonitor_logging.context import agent_context, bound_fields, current_span
 from agentmonitor_logging.exceptions import ConfigError
 from agentmonitor_logging.tracking import agent_event, log_agent_call
 from capturing import Records, own_frames, records, records_made_with  # noqa: F401
+from servers import DEADLINE
 
 HERE = __file__
 LOGGER = logging.getLogger(__name__)
@@ -1152,6 +1153,201 @@ def test_block_closed_in_another_context(records: Records) -> None:
         assert current_span() is span
     assert records.of("inside").output_data == {"value": "done"}
     assert records.of("inside").status == "success"
+
+
+def llm_stream(user_id: Any) -> Iterator[str]:
+    with agent_context(user_id=user_id), agent_event("llm_call", {"of": user_id}):
+        yield from "abc"
+
+
+async def llm_stream_later(user_id: Any) -> AsyncIterator[str]:
+    with agent_context(user_id=user_id), agent_event("llm_call", {"of": user_id}):
+        for token in "abc":
+            yield token
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the loop turn until *is_so*."""
+    deadline = time.monotonic() + DEADLINE
+    while not is_so():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
+
+
+def test_stream_left_early_leaves_nothing_to_the_next_request(
+    records: Records,
+) -> None:
+    """The loop closes it in another task, and trace and user are gone here too."""
+
+    async def main() -> None:
+        async for _ in llm_stream_later("ann"):
+            break
+        await until(lambda: len(records) == 1)
+
+        assert current_span() is None
+        assert bound_fields() == {}
+        with agent_event("tool_call"):
+            pass
+
+    asyncio.run(main())
+
+    assert records.of("llm_call").metadata["closed_early"] is True
+    assert records.of("tool_call").parent_span_id is None
+    assert records.of("tool_call")._agent_context == {}
+
+
+def test_request_that_leaves_a_stream_early_is_over_at_once(records: Records) -> None:
+    """What comes next need not wait until the loop has closed the stream."""
+
+    @log_agent_call
+    async def request(user_id: str) -> None:
+        async for _ in llm_stream_later(user_id):
+            break
+
+    async def main() -> None:
+        with agent_context(session_id="s"):
+            await request("ann")
+
+            assert current_span() is None
+        assert bound_fields() == {}
+        await until(lambda: len(records) == 2)
+
+        assert current_span() is None
+        assert bound_fields() == {}
+
+    asyncio.run(main())
+
+
+def test_streams_consumed_in_turns_leave_nothing(records: Records) -> None:
+    """The first to end is not the last entered, and still both are over."""
+    for _ in zip(llm_stream("ann"), llm_stream("bob")):
+        pass
+
+    assert current_span() is None
+    assert bound_fields() == {}
+    with agent_event("after"):
+        pass
+    assert records.of("after").parent_span_id is None
+
+
+def forget_data(records: Records) -> None:
+    """Take from the records, which pytest keeps too, what they hold of objects."""
+    for record in records:
+        vars(record).update(input_data=None, _agent_context=None)
+    gc.collect()
+
+
+class Document:
+    """Something whose end a weak reference tells."""
+
+
+@pytest.mark.parametrize("decorate", [lambda f: f, log_agent_call])
+def test_streams_left_early_are_not_kept(records: Records, decorate: Any) -> None:
+    """A worker that never wants the last tokens keeps neither users nor prompts."""
+    known: List[Any] = []
+    stream = decorate(llm_stream_later)
+
+    def document() -> Document:
+        known.append(weakref.ref(made := Document()))
+        return made
+
+    async def worker() -> None:
+        for _ in range(50):
+            async for _ in stream(document()):
+                break
+            await asyncio.sleep(0)
+        await until(lambda: not asyncio.all_tasks() - {asyncio.current_task()})
+        with agent_context(), agent_event("next"):
+            forget_data(records)
+
+            assert [ref() for ref in known if ref() is not None] == []
+
+    asyncio.run(worker())
+
+
+def test_interleaved_streams_are_not_kept(records: Records) -> None:
+    """Nor does a thread that consumes streams in turns."""
+    known: List[Any] = []
+    for _ in range(20):
+        one, other = Document(), Document()
+        known += [weakref.ref(one), weakref.ref(other)]
+        for _ in zip(llm_stream(one), llm_stream(other)):
+            pass
+    del one, other
+    forget_data(records)
+
+    assert [ref() for ref in known if ref() is not None] == []
+
+
+def test_task_started_in_a_block_stays_below_it(records: Records) -> None:
+    """When the block is over, the task keeps trace and user, but not the input."""
+
+    async def background(is_over: asyncio.Event) -> None:
+        await is_over.wait()
+        for _ in range(2):
+            with agent_event("late"):
+                pass
+
+    async def main() -> None:
+        is_over = asyncio.Event()
+        document = Document()
+        known = weakref.ref(document)
+        with agent_context(user_id="ann"), agent_event("job", {"of": document}):
+            task = asyncio.ensure_future(background(is_over))
+        del document
+        await asyncio.sleep(0)
+        forget_data(records)
+
+        assert known() is None
+        is_over.set()
+        await task
+
+    asyncio.run(main())
+    job, *late = records.kept
+
+    assert [record.trace_id for record in late] == [job.trace_id] * 2
+    assert [record.parent_span_id for record in late] == [job.span_id] * 2
+    assert [record._agent_context for record in late] == [{"user_id": "ann"}] * 2
+
+
+def test_task_of_a_request_that_left_a_stream_early_stays_below_it(
+    records: Records,
+) -> None:
+    """That the request ends while a stream is open inside takes nothing from it."""
+
+    async def background(is_over: asyncio.Event) -> None:
+        await is_over.wait()
+        with agent_event("late"):
+            pass
+
+    async def main() -> None:
+        is_over = asyncio.Event()
+        with agent_event("request"):
+            task = asyncio.ensure_future(background(is_over))
+            async for _ in llm_stream_later("ann"):
+                break
+        await until(lambda: len(records) == 2)
+        is_over.set()
+        await task
+
+    asyncio.run(main())
+
+    assert records.of("late").parent_span_id == records.of("request").span_id
+
+
+def test_event_that_is_over_can_still_be_told(records: Records) -> None:
+    """It raises nothing and changes nothing."""
+    with agent_event("block", {"a": 1}, b=2) as event:
+        pass
+    event.set_input(1)
+    event.set_metadata(c=3)
+    event.set_status("success")
+    event.set_error(ValueError("late"))
+
+    assert event.fields == {}
+    assert records.one.input_data == {"a": 1}
+    assert records.one.metadata == {"b": 2}
+    assert records.one.status == "success"
 
 
 def test_leaving_what_was_not_entered_is_harmless(records: Records) -> None:
