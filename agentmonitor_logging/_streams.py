@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from agentmonitor_logging._capture import Step, never_raises
 from agentmonitor_logging._snapshot import Snapshot, snapshot
+from agentmonitor_logging._weight import weight_of
 from agentmonitor_logging.context import Scope, current_scope, switch
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 MAX_ITEMS = 10_000
 """Items kept of one stream: more tokens than any model answers with."""
 
-MAX_CHARACTERS = 1_000_000
-"""Characters kept of one stream: four times what an event may hold."""
+MAX_WEIGHT = 1_000_000
+"""Characters and bytes kept of one stream: four times what an event may hold."""
 
 
 class Stream:
@@ -130,24 +131,21 @@ class Stream:
 class Chunks:
     """Count the items of a stream, and keep copies of the first ones."""
 
-    __slots__ = ("_characters", "_is_kept", "_kept", "count")
+    __slots__ = ("_kept", "_room", "count")
 
     def __init__(self, *, is_kept: bool) -> None:
-        self._is_kept = is_kept
-        self._characters = 0
+        self._room = MAX_WEIGHT if is_kept else -1
         self._kept: List[Any] = []
         self.count = 0
 
     def add(self, item: Any) -> None:
         """Count *item*, and keep a copy while there is room."""
         self.count += 1
-        if not self._is_kept or self.count > MAX_ITEMS:
+        if self._room < 0 or self.count > MAX_ITEMS:
             return
-        if isinstance(item, (str, bytes)):
-            self._characters += len(item)
-            if self._characters > MAX_CHARACTERS:
-                self._is_kept = False
-        self._kept.append(snapshot(item))
+        copy = snapshot(item)
+        self._room -= len(copy) if type(copy) is str else weight_of(copy, self._room)
+        self._kept.append(copy)
 
     def as_output(self) -> Snapshot:
         """Return {"value": joined} for strings, {"items": [...]} for all else."""

@@ -19,7 +19,7 @@ _spool
 _config _stats _passage _diagnostics _raised
 _sigterm _audience _echo
 _packing
-_copier _foreign
+_copier _foreign _weight
 context
 _naming
 _snapshot
