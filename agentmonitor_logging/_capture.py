@@ -31,6 +31,7 @@ from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import (
     Binding,
     Span,
+    activate,
     current_binding,
     new_span,
     restore,
@@ -113,7 +114,8 @@ class Step:
     """
 
     __slots__ = (
-        *("_binding", "_latency_ms", "_previous", "_span", "_started", "_timestamp"),
+        *("_binding", "_latency_ms", "_paused", "_previous", "_span", "_started"),
+        "_timestamp",
     )
 
     def __init__(self, *, has_span: bool, began: Optional[float] = None) -> None:
@@ -132,6 +134,21 @@ class Step:
         self._latency_ms = self.elapsed_ms()
         if self._span is not None:
             restore(self._span, self._previous)
+
+    def pause(self) -> None:
+        """Stop the clock and give the previous span back, until `resume`."""
+        self._paused = perf_counter()
+        if self._span is not None:
+            restore(self._span, self._previous)
+
+    @never_raises
+    def resume(self) -> None:
+        """Go on, as if it had begun later by the length of the pause."""
+        gap = perf_counter() - self._paused
+        self._started += gap
+        self._timestamp += gap
+        if self._span is not None:
+            self._previous = activate(self._span)
 
     def elapsed_ms(self) -> int:
         """Return the whole milliseconds since the work began."""

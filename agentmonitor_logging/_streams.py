@@ -33,20 +33,26 @@ class Stream:
     """Watch one generator: what comes out of it, and how it ends.
 
     The work begins with the first step. The body runs in the scope of the call that
-    made the generator, or where there was none, in that of its first consumer.
+    made the generator, or where there was none, in that of its first consumer. Where
+    work has begun before there was a generator, *paused* is that work.
     """
 
     __slots__ = (
         *("_calls", "_chunks", "_first_ms", "_input", "_is_closing"),
-        *("_outer", "_scope", "_step", "_uncopied"),
+        *("_outer", "_paused", "_scope", "_step", "_uncopied"),
     )
 
     def __init__(
-        self, calls: Calls, input_data: Any, uncopied: Optional[Uncopied]
+        self,
+        calls: Calls,
+        input_data: Any,
+        uncopied: Optional[Uncopied],
+        paused: Optional[Step] = None,
     ) -> None:
         self._calls = calls
         self._input = input_data
         self._uncopied = uncopied
+        self._paused = paused
         self._scope = current_scope()
         self._outer: Optional[Scope] = None
         self._step: Optional[Step] = None
@@ -66,7 +72,11 @@ class Stream:
         (span, binding), (span_here, binding_here) = self._scope, current_scope()
         outer = switch((span or span_here, binding or binding_here))
         try:
-            self._step = Step(has_span=self._uncopied is None)
+            if self._paused is None:
+                self._step = Step(has_span=self._uncopied is None)
+            else:
+                self._step = self._paused
+                self._step.resume()
         finally:
             self._scope = switch(outer)
         return self._step

@@ -47,6 +47,7 @@ _handler formatter
 _listener _wiring
 _queue_handler _calls
 handlers lifecycle _open_event _streams
+_suspended
 tracking
 """
 """Each module imports only from the lines above its own."""
