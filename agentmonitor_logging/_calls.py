@@ -205,9 +205,10 @@ class Call(Step):
     def failed(self, error: BaseException) -> None:
         """Log the event of a call that raised *error*."""
         self.end()
-        self._calls.log(self, self._public_input(), None, error)
+        self._calls.log(self, self.public_input(), None, error)
 
-    def _public_input(self) -> Optional[Snapshot]:
+    def public_input(self) -> Optional[Snapshot]:
+        """Return the copy of the arguments as anybody may see it."""
         given: Optional[Snapshot] = self._input
         return given
 
@@ -225,5 +226,6 @@ class FedCall(Call):
         except Exception as error:  # the boundary to the application
             report_swallowed(error, "FedCall.succeeded")
 
-    def _public_input(self) -> Snapshot:
+    def public_input(self) -> Snapshot:
+        """Return the copy of the arguments as anybody may see it."""
         return self._calls.public_input(self._input)

@@ -31,6 +31,7 @@ from agentmonitor_logging._templates import RecordTemplate, Source
 from agentmonitor_logging.context import (
     Binding,
     Span,
+    activate,
     current_binding,
     latest_binding,
     new_span,
@@ -114,7 +115,9 @@ class Step:
     *began* earlier is given the reading of `time.perf_counter` at its start.
     """
 
-    __slots__ = (*("_binding", "_latency_ms", "_span", "_started", "_timestamp"),)
+    __slots__ = (
+        *("_binding", "_latency_ms", "_paused", "_span", "_started", "_timestamp"),
+    )
 
     def __init__(self, *, has_span: bool, began: Optional[float] = None) -> None:
         self._binding = binding = latest_binding()
@@ -139,6 +142,21 @@ class Step:
         """Let others say from now on where the span is current."""
         if self._span is not None:
             release(self._span)
+
+    def pause(self) -> None:
+        """Stop the clock and give the previous span back, until `resume`."""
+        self._paused = perf_counter()
+        if self._span is not None:
+            restore(self._span)
+
+    @never_raises
+    def resume(self) -> None:
+        """Go on, as if it had begun later by the length of the pause."""
+        gap = perf_counter() - self._paused
+        self._started += gap
+        self._timestamp += gap
+        if self._span is not None:
+            activate(self._span)
 
     def elapsed_ms(self) -> int:
         """Return the whole milliseconds since the work began."""

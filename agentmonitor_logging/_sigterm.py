@@ -29,7 +29,9 @@ GRACE = 0.25
 _LOOK_UP = 0.01
 
 _OURS = __name__.rpartition(".")[0]
-_AROUND_THE_PROGRAM = ("tracking", "_calls", "_streams", "_open_event", "cli", "demo")
+_AROUND_THE_PROGRAM = (
+    *("tracking", "_calls", "_streams", "_suspended", "_open_event", "cli", "demo"),
+)
 """Modules that call the application and hold no lock: it may never leave them."""
 _LOCKING = ("start", "enumerate", "active_count")
 """Functions of `threading` that hold a lock which every new thread needs."""

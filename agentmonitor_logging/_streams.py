@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from agentmonitor_logging._capture import Step, never_raises
 from agentmonitor_logging._snapshot import Snapshot, snapshot
+from agentmonitor_logging._weight import weight_of
 from agentmonitor_logging.context import Scope, current_scope, switch
 
 if TYPE_CHECKING:
@@ -24,28 +25,34 @@ if TYPE_CHECKING:
 MAX_ITEMS = 10_000
 """Items kept of one stream: more tokens than any model answers with."""
 
-MAX_CHARACTERS = 1_000_000
-"""Characters kept of one stream: four times what an event may hold."""
+MAX_WEIGHT = 1_000_000
+"""Characters and bytes kept of one stream: four times what an event may hold."""
 
 
 class Stream:
     """Watch one generator: what comes out of it, and how it ends.
 
     The work begins with the first step. The body runs in the scope of the call that
-    made the generator, or where there was none, in that of its first consumer.
+    made the generator, or where there was none, in that of its first consumer. Where
+    work has begun before there was a generator, *paused* is that work.
     """
 
     __slots__ = (
         *("_calls", "_chunks", "_first_ms", "_input", "_is_closing"),
-        *("_outer", "_scope", "_step", "_uncopied"),
+        *("_outer", "_paused", "_scope", "_step", "_uncopied"),
     )
 
     def __init__(
-        self, calls: Calls, input_data: Any, uncopied: Optional[Uncopied]
+        self,
+        calls: Calls,
+        input_data: Any,
+        uncopied: Optional[Uncopied],
+        paused: Optional[Step] = None,
     ) -> None:
         self._calls = calls
         self._input = input_data
         self._uncopied = uncopied
+        self._paused = paused
         self._scope = current_scope()
         self._outer: Optional[Scope] = None
         self._step: Optional[Step] = None
@@ -65,7 +72,11 @@ class Stream:
         made, here = self._scope, current_scope()
         outer = switch((made[0] or here[0], made[1] or here[1], made[2] or here[2]))
         try:
-            self._step = Step(has_span=self._uncopied is None)
+            if self._paused is None:
+                self._step = Step(has_span=self._uncopied is None)
+            else:
+                self._step = self._paused
+                self._step.resume()
             self._step.release()
         finally:
             self._scope = switch(outer)
@@ -131,24 +142,21 @@ class Stream:
 class Chunks:
     """Count the items of a stream, and keep copies of the first ones."""
 
-    __slots__ = ("_characters", "_is_kept", "_kept", "count")
+    __slots__ = ("_kept", "_room", "count")
 
     def __init__(self, *, is_kept: bool) -> None:
-        self._is_kept = is_kept
-        self._characters = 0
+        self._room = MAX_WEIGHT if is_kept else -1
         self._kept: List[Any] = []
         self.count = 0
 
     def add(self, item: Any) -> None:
         """Count *item*, and keep a copy while there is room."""
         self.count += 1
-        if not self._is_kept or self.count > MAX_ITEMS:
+        if self._room < 0 or self.count > MAX_ITEMS:
             return
-        if isinstance(item, (str, bytes)):
-            self._characters += len(item)
-            if self._characters > MAX_CHARACTERS:
-                self._is_kept = False
-        self._kept.append(snapshot(item))
+        copy = snapshot(item)
+        self._room -= len(copy) if type(copy) is str else weight_of(copy, self._room)
+        self._kept.append(copy)
 
     def as_output(self) -> Snapshot:
         """Return {"value": joined} for strings, {"items": [...]} for all else."""

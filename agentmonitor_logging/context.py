@@ -171,11 +171,10 @@ def start_span() -> Span:
     return span
 
 
-def activate(span: Optional[Span]) -> Optional[Span]:
-    """Make *span* the current one and return the one it replaces."""
-    previous = _span.get()
-    _span.set(span)
-    return previous
+def activate(span: Span) -> None:
+    """Make *span*, which is current nowhere, the current one until `restore`."""
+    span.outer = current_span()
+    span.token = _span.set(span)
 
 
 def restore(span: Span) -> None:

@@ -19,7 +19,7 @@ _spool
 _config _stats _passage _diagnostics _raised
 _sigterm _audience _echo
 _packing _fields _links
-_copier _mapped
+_copier _mapped _weight
 _foreign
 context
 _naming
@@ -48,6 +48,7 @@ _handler formatter
 _listener _wiring
 _queue_handler _calls
 handlers lifecycle _open_event _streams
+_suspended
 tracking
 """
 """Each module imports only from the lines above its own."""

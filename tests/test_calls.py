@@ -91,6 +91,16 @@ async def waiting(messages: Any) -> Any:
 
 
 @log_agent_call(logger=log)
+def promising(messages: Any) -> Any:
+    return waiting.__wrapped__(messages)  # type: ignore[attr-defined]
+
+
+@log_agent_call(logger=log)
+def streaming(messages: Any) -> Iterator[Any]:
+    return (message["content"] for message in messages)
+
+
+@log_agent_call(logger=log)
 def by_place(question: Any, history: Any = (), result: Any = None) -> Any:
     return result
 
@@ -137,6 +147,8 @@ DOINGS: Dict[str, Callable[[], Any]] = {
     "nothing": lambda: answer(),
     "a text": lambda: answer("hello", result="x" * 2_000),
     "a history": lambda: answer(HISTORY),
+    "a coroutine of a plain function": lambda: asyncio.run(promising(HISTORY)),
+    "a stream of a plain function": lambda: list(streaming(HISTORY)),
     "a history in an object": lambda: answer(request={"messages": HISTORY, "n": [1]}),
     "rows of many shapes": lambda: answer(
         rows=[{"a": 1}, {"b": 2, "a": 3}, {}, {}, {}]

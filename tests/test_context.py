@@ -81,13 +81,16 @@ def test_ending_a_span_brings_the_one_before_back() -> None:
     assert current_span() is None
 
 
-def test_activate_gives_back_what_it_replaces() -> None:
-    """What it returns is what makes all as it was."""
+def test_a_span_may_be_current_more_than_once() -> None:
+    """Each time until it is ended; then what was so before is current again."""
+    outer = start_span()
     span = new_span()
-    before = activate(span)
-
-    assert (before, current_span()) == (None, span)
-    assert activate(before) is span
+    for _ in range(2):
+        activate(span)
+        assert current_span() is span
+        restore(span)
+        assert current_span() is outer
+    restore(outer)
 
 
 def test_restore_leaves_a_foreign_context_alone() -> None:

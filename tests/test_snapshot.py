@@ -22,7 +22,13 @@ from agentmonitor_logging._snapshot import (
     snapshot,
     snapshot_record,
 )
-from agentmonitor_logging.context import Span, activate, agent_context, new_span
+from agentmonitor_logging.context import (
+    Span,
+    activate,
+    agent_context,
+    new_span,
+    restore,
+)
 from oddities import ODDITIES, LoudError, Point
 
 
@@ -46,9 +52,9 @@ def raised_by(function: Callable[[], Any]) -> Any:
 @pytest.fixture
 def span() -> Any:
     current = new_span()
-    previous = activate(current)
+    activate(current)
     yield current
-    activate(previous)
+    restore(current)
 
 
 class TestValues:
@@ -542,11 +548,11 @@ def test_what_a_record_class_sets_first_is_copied() -> None:
 def test_a_record_with_an_id_of_its_own_is_a_step_of_its_trace() -> None:
     """The span id is drawn for it; the event id given need not be hex, nor unique."""
     current = new_span()
-    previous = activate(current)
+    activate(current)
     try:
         copies = [snapshot_record(make_record(event_id="order-1234")) for _ in range(2)]
     finally:
-        activate(previous)
+        restore(current)
 
     assert ["order-1234"] * 2 == [copy._agent_event_id for copy in copies]
     assert 2 == len({copy.span_id for copy in copies})

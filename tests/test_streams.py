@@ -12,8 +12,17 @@ import inspect
 import logging
 import pickle
 import threading
+import tracemalloc
 import types
-from typing import Any, AsyncGenerator, AsyncIterator, Generator, Iterator, List
+from typing import (
+    Any,
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterator,
+    List,
+)
 
 import pytest
 
@@ -130,11 +139,90 @@ def test_stream_of_long_strings_is_bounded(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Characters are bounded too."""
-    monkeypatch.setattr(_streams, "MAX_CHARACTERS", 3)
+    monkeypatch.setattr(_streams, "MAX_WEIGHT", 3)
     list(words("aa bb cc"))
 
     assert records.one.output_data == {"value": "aabb"}
     assert records.one.metadata["chunks_kept"] == 2
+
+
+class Document:
+    def __init__(self, text: Any) -> None:
+        self.text = text
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda text: {"id": 1, "text": text},
+        Document,
+        lambda text: [{"document": Document({"page": [text]})}],
+        lambda text: bytearray(text.encode()),
+        lambda text: [text[at : at + 10] for at in range(0, len(text), 10)],
+        lambda text: [{"role": "user", "content": text[:9]} for _ in range(3_000)],
+    ],
+    ids=["dict", "object", "nested", "buffer", "list", "history"],
+)
+def test_stream_of_large_things_is_bounded(
+    records: Records, made: Callable[[str], Any]
+) -> None:
+    """What a stream lets go of is not kept alive because it is watched."""
+
+    @log_agent_call
+    def load() -> Iterator[Any]:
+        for number in range(300):
+            yield made(f"{number:04}" * 20_000)
+
+    tracemalloc.start()
+    try:
+        for _ in load():
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 12_000_000
+    assert records.one.metadata["chunk_count"] == 300
+    assert 5 <= records.one.metadata["chunks_kept"] <= 20
+    assert (
+        len(records.one.output_data["items"]) == (records.one.metadata["chunks_kept"])
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda number: f" token {number}",
+        lambda number: {"id": number, "text": " token"},
+        lambda number: Document({"choices": [Document(f" token {number}")]}),
+    ],
+    ids=["text", "dict", "object"],
+)
+def test_long_stream_of_small_things_is_kept(
+    records: Records, made: Callable[[int], Any]
+) -> None:
+    """The answer of a model is all there, whatever its chunks are made of."""
+
+    @log_agent_call
+    def answer() -> Iterator[Any]:
+        yield from map(made, range(3_000))
+
+    list(answer())
+
+    assert records.one.metadata["chunk_count"] == 3_000
+    assert "chunks_kept" not in records.one.metadata
+
+
+def test_stream_of_things_of_unknown_size_is_bounded(records: Records) -> None:
+    """Of what may hold anything, a hundred are kept."""
+
+    @log_agent_call
+    def locks() -> Iterator[Any]:
+        yield from (threading.Lock() for _ in range(1_000))
+
+    list(locks())
+
+    assert records.one.metadata["chunks_kept"] == 100
 
 
 def test_stream_without_output_is_counted(records: Records) -> None:
