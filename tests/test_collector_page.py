@@ -20,7 +20,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs
 
 import xss
 from agentmonitor_logging import configure
-from agentmonitor_logging.collector import RunningCollector, running_collector
+from agentmonitor_logging.collector import RunningCollector, running_collector, views
 from agentmonitor_logging.demo import agent as demo_agent
 from conftest import KEY
 
@@ -423,4 +423,25 @@ def test_many_calls_stay_usable(collector, open_page) -> None:
     reader = open_page(f"{collector.origin}/traces/{'a' * 32}")
     reader.page.get_by_role("row").filter(has_text="step 1999").wait_for()
 
+    assert [] == reader.complaints
+
+
+def test_a_cut_trace_says_nothing_wrong(collector, open_page, monkeypatch) -> None:
+    """No sum of a part passes for the whole, and what failed is drawn and found."""
+    monkeypatch.setattr(views, "MAX_SPANS", 5)
+    inside = {"trace_id": "a" * 32, "parent_span_id": "f" * 16, "input_tokens": 100}
+    calls = [event(n, cost_usd=0.01, metadata=inside) for n in range(1, 9)]
+    root = {"trace_id": "a" * 32, "span_id": "f" * 16, "parent_span_id": None}
+    calls[-1]["status"] = "error"
+    post(collector, *calls, event(0, metadata=root))
+    reader = open_page(f"{collector.origin}/traces/{'a' * 32}")
+    page = reader.page
+    page.get_by_text("7 of 9 calls are drawn: the first, and the one that").wait_for()
+    assert 0 == page.get_by_text("sum").count()
+    page.get_by_role("button", name="Next error").click()
+    page.get_by_role("heading", name="step 8").wait_for()
+    page.goto(f"{collector.origin}/traces/{'a' * 32}?event=7")
+
+    page.get_by_role("heading", name="step 7").wait_for()
+    page.locator(".detail").get_by_text("100", exact=True).first.wait_for()
     assert [] == reader.complaints

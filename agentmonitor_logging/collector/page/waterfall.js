@@ -25,9 +25,10 @@ export class Waterfall {
     this.element = h("div.waterfall-box", this.grid);
   }
 
-  /** Show these spans; what was folded, selected and focused stays so. */
-  update(spans) {
+  /** Show these spans, *isCut* if not all; what was folded, selected and focused stays so. */
+  update(spans, isCut) {
     this.tree = arrange(spans);
+    this.isCut = isCut;
     this.drawAxis();
     this.draw();
   }
@@ -83,7 +84,7 @@ export class Waterfall {
   // All that a row's looks depend on.
   look(node, folded) {
     const { start, end } = this.tree;
-    return [start, end, node.depth, node.below, node.cost, node.tokens, node.errors, folded, node.span.id === this.selected].join();
+    return [this.isCut, start, end, node.depth, node.below, node.cost, node.tokens, node.errors, folded, node.span.id === this.selected].join();
   }
 
   cells(node, folded) {
@@ -104,9 +105,17 @@ export class Waterfall {
       name,
       h("div.w-time", { role: "gridcell" }, this.bar(node)),
       h("div.w-latency", { role: "gridcell" }, span.latency_ms === null ? h("span.soft", { title: "a moment, it took no time" }, "·") : took(span.latency_ms)),
-      h("div.w-tokens", { role: "gridcell" }, summed(span.tokens, node.tokens, tally, "tokens", count)),
-      h("div.w-cost", { role: "gridcell" }, summed(span.cost_usd, node.cost, cost, "", money)),
+      h("div.w-tokens", { role: "gridcell" }, this.summed(span.tokens, node.tokens, tally, "tokens", count)),
+      h("div.w-cost", { role: "gridcell" }, this.summed(span.cost_usd, node.cost, cost, "", money)),
     ];
+  }
+
+  // A call's own number; where it has none, the sum of what it called, marked as such.
+  summed(own, all, show, unit, format) {
+    if (own !== null && own !== undefined) return show(own, unit);
+    if (all === null) return h("span.soft", "–");
+    if (this.isCut) return h("span.soft", { title: "no sum: not all calls inside are drawn" }, "–");
+    return h("span.sum", { title: `sum of the calls inside: ${format(all)}` }, h("span", { "aria-hidden": "true" }, "Σ "), hidden("sum "), format(all));
   }
 
   bar(node) {
@@ -219,11 +228,4 @@ export class Waterfall {
         return undefined;
     }
   }
-}
-
-// A call's own number; where it has none, the sum of what it called, marked as such.
-function summed(own, all, show, unit, format) {
-  if (own !== null && own !== undefined) return show(own, unit);
-  if (all === null) return h("span.soft", "–");
-  return h("span.sum", { title: `sum of the calls inside: ${format(all)}` }, h("span", { "aria-hidden": "true" }, "Σ "), hidden("sum "), format(all));
 }
