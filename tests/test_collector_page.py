@@ -367,6 +367,30 @@ def test_the_key_is_asked_for_once(tmp_path: Path, open_page) -> None:
     assert all("401" in complaint for complaint in reader.complaints)
 
 
+@pytest.mark.parametrize(
+    "key", ["\u043a\u043b\u044e\u0447" * 8, "x y" * 11], ids=["letters", "spaces"]
+)
+def test_a_key_that_cannot_be_one_locks_nobody_out(
+    tmp_path: Path, open_page, key: str
+) -> None:
+    """Typed, it is said to be none; kept or in the address, it is refused as others."""
+    with running_collector(tmp_path / "a.db", KEY) as collector:
+        post(collector, event(1))
+        reader = open_page(f"{collector.origin}/traces#key={key}")
+        page = reader.page
+        page.get_by_text("refused").wait_for()
+        page.locator("dialog input").fill(key)
+        page.keyboard.press("Enter")
+        page.get_by_text("That cannot be the key").wait_for()
+        page.reload()
+        page.get_by_text("refused").wait_for()
+        page.locator("dialog input").fill(KEY)
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="step 1").wait_for()
+
+    assert all("401" in complaint for complaint in reader.complaints)
+
+
 def test_the_key_in_the_address_leaves_it(tmp_path: Path, open_page) -> None:
     """The demo's link opens at once, and what is shown or copied holds no key."""
     with running_collector(tmp_path / "a.db", KEY) as collector:
