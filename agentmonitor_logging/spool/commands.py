@@ -125,8 +125,13 @@ def send(path: Path, /, **options: Any) -> None:
     try:
         sending = Sending(path, **options)
     except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_by_option(error)) from error
     _send(sending, contents)
+
+
+def _by_option(error: Exception) -> str:
+    """Return what *error* says, for whom options are those of a command."""
+    return str(error).replace("pass allow_http=True", "give --allow-http")
 
 
 def _send(sending: Sending, contents: Contents) -> None:
