@@ -345,6 +345,36 @@ def test_a_filter_is_part_of_the_address(shop, open_page) -> None:
     assert [] == reader.complaints
 
 
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("path", ["/", "/traces", "/sessions"])
+def test_a_date_of_ones_own_is_seen_whole(
+    shop, open_page, path: str, viewport: Dict[str, int]
+) -> None:
+    """Its fields are as wide as what stands in them, and their row is level."""
+    reader = open_page(shop.origin + path, viewport=viewport)
+    reader.page.get_by_text("support-bot").first.wait_for()
+    if path == "/":
+        reader.page.get_by_label("Custom").check()
+    else:
+        if viewport is PHONE:
+            reader.page.get_by_role("button", name="Filters").click()
+        reader.page.get_by_label("Time").select_option("custom")
+    for name in ("From", "To"):
+        field = reader.page.get_by_label(name, exact=True)
+        field.fill("2026-12-27T17:30")
+
+        assert field.evaluate(_WANTED) <= field.evaluate("e => e.offsetWidth")
+    apply = reader.page.get_by_role("button", name="Apply")
+    assert apply.evaluate("e => e.parentElement.lastElementChild.offsetHeight") == 0
+    assert [] == reader.complaints
+
+
+_WANTED = """e => { const one = e.cloneNode(); one.style.width = 'auto';
+ one.style.position = 'fixed'; e.after(one); const { offsetWidth } = one; one.remove();
+ return offsetWidth }"""
+"""How wide a field would be by itself."""
+
+
 def test_the_key_is_asked_for_once(tmp_path: Path, open_page) -> None:
     """A wrong one is said to be wrong; the right one is kept, until it is forgotten."""
     with running_collector(tmp_path / "a.db", KEY) as collector:
