@@ -480,6 +480,17 @@ def test_many_calls_stay_usable(collector, open_page) -> None:
     assert [] == reader.complaints
 
 
+def test_a_trace_without_length_has_no_axis(collector, open_page) -> None:
+    """A moment begins at 0, and there is nothing after it to be told apart."""
+    post(collector, event(1, latency_ms=0), event(2, latency_ms=None))
+    for number in (1, 2):
+        reader = open_page(f"{collector.origin}/traces/{number + 1:032x}")
+        reader.page.locator(".w-body .w-row").wait_for()
+
+        assert ["0"] == reader.page.locator(".w-tick:visible").all_inner_texts()
+        assert [] == reader.complaints
+
+
 def test_a_cut_trace_says_nothing_wrong(collector, open_page, monkeypatch) -> None:
     """No sum of a part passes for the whole, and what failed is drawn and found."""
     monkeypatch.setattr(views, "MAX_SPANS", 5)
