@@ -491,6 +491,30 @@ def test_a_trace_without_length_has_no_axis(collector, open_page) -> None:
         assert [] == reader.complaints
 
 
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_no_time_of_an_axis_stands_over_another(
+    collector, open_page, viewport: Dict[str, int]
+) -> None:
+    """As many are there as have room, the first of them always."""
+    lengths = (3, 900, 2_000, 95_000, 200_000, 7_500_000)
+    post(collector, *(event(n, latency_ms=ms) for n, ms in enumerate(lengths)))
+    reader = open_page(collector.origin, viewport=viewport)
+    for number in range(len(lengths)):
+        reader.page.goto(f"{collector.origin}/traces/{number + 1:032x}")
+        reader.page.locator(".w-tick", has_text="0").first.wait_for()
+        reader.until("document.querySelectorAll('.w-tick:not([hidden])').length > 1")
+        edges = reader.page.evaluate(_EDGES)
+
+        assert sorted(edges) == edges, lengths[number]
+    assert [] == reader.complaints
+
+
+_EDGES = """[...document.querySelectorAll('.w-tick:not([hidden])')]
+ .map(e => e.getBoundingClientRect()).flatMap(place => [place.left, place.right])
+ .concat(document.querySelector('.w-axis').getBoundingClientRect().right)"""
+"""Where each label begins and ends, and in the end the axis."""
+
+
 def test_a_cut_trace_says_nothing_wrong(collector, open_page, monkeypatch) -> None:
     """No sum of a part passes for the whole, and what failed is drawn and found."""
     monkeypatch.setattr(views, "MAX_SPANS", 5)

@@ -8,6 +8,7 @@ import { cost, statusMark, tally, took } from "./states.js";
 
 const DEEPEST_INDENT = 12;
 const TICKS = 5;
+const GAP = 6;
 
 export class Waterfall {
   /** *onSelect(id)* is called with the event id of the call that was chosen. */
@@ -19,6 +20,7 @@ export class Waterfall {
     this.selected = null;
     this.active = null;
     this.axis = h("div.w-time.w-axis", { role: "columnheader" });
+    new ResizeObserver(() => this.fitLabels()).observe(this.axis);
     const heads = [h("div.w-name", { role: "columnheader" }, "Call"), this.axis, ...["Latency", "Tokens", "Cost"].map((text) => h("div", { class: `w-${text.toLowerCase()}`, role: "columnheader" }, text))];
     this.body = h("div.w-body", { role: "rowgroup" });
     this.grid = h("div.waterfall", { role: "treegrid", "aria-label": "Calls of this trace", onkeydown: (event) => this.key(event), onclick: (event) => this.click(event) }, h("div", { role: "rowgroup" }, h("div.w-row.w-head", { role: "row" }, heads)), this.body);
@@ -42,9 +44,19 @@ export class Waterfall {
       label.style.left = `${(100 * at) / length}%`;
       return label;
     });
-    // The last one would hang over the edge, and long ones over each other.
-    const every = labels.some((label) => label.textContent.length > 7) ? 3 : 1;
-    replace(this.axis, hidden("Time"), labels.filter((_, index) => ticks[index] / length < 0.93 && index % every === 0));
+    replace(this.axis, hidden("Time"), labels);
+    this.fitLabels();
+  }
+
+  // As many labels as there is room for, evenly: none over another, or over the edge.
+  fitLabels() {
+    const labels = [...this.axis.querySelectorAll(".w-tick")];
+    for (const label of labels) label.hidden = false;
+    const { right } = this.axis.getBoundingClientRect();
+    const places = labels.map((label) => label.getBoundingClientRect());
+    const fits = (every) => places.every((place, index) => index % every || place.right + GAP <= (places[index + every]?.left ?? Infinity));
+    const every = labels.findIndex((_, index) => fits(index + 1)) + 1;
+    labels.forEach((label, index) => (label.hidden = index % every > 0 || places[index].right > right));
   }
 
   draw() {
