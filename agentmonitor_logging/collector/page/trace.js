@@ -86,7 +86,7 @@ export function trace(page) {
       failed > 0 && h("button.small", { onclick: toError }, "Next error"),
       spans.length > 1 && h("button.small", { onclick: () => waterfall.foldAll(true) }, "Fold all"),
       spans.length > 1 && h("button.small", { onclick: () => waterfall.foldAll(false) }, "Unfold all"),
-      cut && h("p.soft", `${whole(spans.length)} of ${whole(trace.events)} calls are drawn: the first${amongThem(failed, trace.errors)}.`),
+      cut && h("p.soft", `Only ${whole(spans.length)} of ${whole(trace.events)} calls are drawn: the first ones${amongThem(failed, trace.errors)}.`),
     );
   }
 
