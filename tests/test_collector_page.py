@@ -375,6 +375,25 @@ _WANTED = """e => { const one = e.cloneNode(); one.style.width = 'auto';
 """How wide a field would be by itself."""
 
 
+@pytest.mark.parametrize("path", ["/traces", "/sessions"])
+def test_a_name_is_cut_on_a_phone_only_where_there_is_no_room(
+    collector, open_page, path: str
+) -> None:
+    """The time above the cost, however long, takes nothing from the agent."""
+    metadata = {"session_id": "talk", "total_tokens": 4_100}
+    post(collector, event(1, agent_id="supporter", cost_usd=0.02, metadata=metadata))
+    reader = open_page(collector.origin + path, viewport=PHONE)
+    row = reader.page.locator("a.row")
+    row.wait_for()
+    agent, cost = row.locator(".c-agent"), row.locator(".c-cost .number")
+
+    assert agent.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    free = row.locator(".c-tokens").bounding_box()
+    assert cost.bounding_box()["x"] - free["x"] - free["width"] < 12
+    assert 0 == reader.page.locator(".row-head:visible").count()
+    assert [] == reader.complaints
+
+
 def test_the_key_is_asked_for_once(tmp_path: Path, open_page) -> None:
     """A wrong one is said to be wrong; the right one is kept, until it is forgotten."""
     with running_collector(tmp_path / "a.db", KEY) as collector:
