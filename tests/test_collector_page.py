@@ -264,6 +264,7 @@ def test_a_newcomer_is_told_what_to_do_and_sees_the_first_event(
     lines.wait_for()
     code = lines.inner_text()
     assert collector.url in code
+    assert 0 == lines.evaluate("e => e.scrollWidth - e.clientWidth")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
