@@ -500,6 +500,26 @@ def test_many_calls_stay_usable(collector, open_page) -> None:
     assert [] == reader.complaints
 
 
+def test_a_status_is_level_with_its_mark(collector, open_page) -> None:
+    """Wherever a summary tells of one."""
+    post(collector, event(1))
+    reader = open_page(f"{collector.origin}/traces/{2:032x}?event=1")
+    reader.page.get_by_role("heading", name="Output").wait_for()
+    heights = reader.page.evaluate(_HEIGHTS)
+
+    assert 2 == len(heights)
+    for mark, word in heights:
+        assert abs(mark - word) < 2
+    assert [] == reader.complaints
+
+
+_HEIGHTS = """[...document.querySelectorAll('.facts .mark')].map(mark => {
+ const word = document.createRange(); word.selectNodeContents(mark.nextSibling);
+ return [mark, word].map(one => one.getBoundingClientRect())
+ .map(place => (place.top + place.bottom) / 2) })"""
+"""Where the middle of each mark is, and that of its word."""
+
+
 def test_a_trace_without_length_has_no_axis(collector, open_page) -> None:
     """A moment begins at 0, and there is nothing after it to be told apart."""
     post(collector, event(1, latency_ms=0), event(2, latency_ms=None))
