@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import logging
 import shutil
 import threading
@@ -343,6 +344,20 @@ def test_a_filter_is_part_of_the_address(shop, open_page) -> None:
     page.keyboard.type("parcels")
     reader.until("location.search.includes('q=parcels')")
 
+    assert [] == reader.complaints
+
+
+def test_what_is_known_roughly_is_not_told_exactly(collector, open_page) -> None:
+    """A latency of 300 ms is counted among its like, and never told as 303 ms."""
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    post(collector, event(1, latency_ms=300, timestamp=now))
+    reader = open_page(collector.origin)
+    reader.heading("Overview")
+    shown = reader.page.locator("main")
+    assert "≈ 300 ms" in shown.inner_text()
+    assert "≈ 300 ms, to within 6 %" in shown.inner_html()
+
+    assert "303" not in shown.inner_html()
     assert [] == reader.complaints
 
 
