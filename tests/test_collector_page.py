@@ -515,6 +515,20 @@ def test_many_calls_stay_usable(collector, open_page) -> None:
     assert [] == reader.complaints
 
 
+def test_an_address_that_is_none_says_so_in_words(collector, open_page) -> None:
+    """A person reads a page that leads back; a list may be asked for as a folder."""
+    reader = open_page(collector.origin + "/trace")
+    reader.heading("There is no such page")
+    reader.page.get_by_role("link", name="Go to the overview").wait_for()
+    assert ["404 (Not Found)"] == [text[-15:] for text in reader.complaints]
+    post(collector, event(1))
+    for path, heading in (("/traces/", "Traces"), ("/sessions/", "Sessions")):
+        reader = open_page(collector.origin + path)
+        reader.heading(heading)
+
+        assert [] == reader.complaints
+
+
 def test_a_status_is_level_with_its_mark(collector, open_page) -> None:
     """Wherever a summary tells of one."""
     post(collector, event(1))
