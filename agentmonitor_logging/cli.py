@@ -13,6 +13,7 @@ import click
 from .spool.commands import spool
 from .terminal.commands import check, export, tail
 from .terminal.missing import need
+from .terminal.output import say
 
 if TYPE_CHECKING:
     from .collector import RunningCollector
@@ -144,11 +145,11 @@ def _announce(running: RunningCollector, *, has_key: bool) -> None:
         else "any X-API-Key of 32 characters or more is accepted, from this machine"
         " only (--api-key demands one)"
     )
-    click.echo(f"page          {running.origin}")
-    click.echo(f"listening on  {running.url}")
-    click.echo(f"database      {running.store.path}")
-    click.echo(f"key           {key}")
-    click.echo("Ctrl-C ends it.")
+    say(f"page          {running.origin}")
+    say(f"listening on  {running.url}")
+    say(f"database      {running.store.path}")
+    say(f"key           {key}")
+    say("Ctrl-C ends it.")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -250,6 +251,46 @@ def test_a_database_that_cannot_be_is_one_clear_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert str(missing) in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("tail --no-follow", "tail --no-follow --tree", "export", "check", "demo"),
+        *("collector --port 0", "spool empty", "spool empty show --json"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_clear_line(
+    tmp_path: Path, command: str, unbuffered: str
+) -> None:
+    """Of whatever command: a full disk is no traceback."""
+    (tmp_path / "empty").mkdir()
+    with running_collector(tmp_path / "a.db") as running:
+        variables = {"AGENTMONITOR_API_URL": running.url, "AGENTMONITOR_API_KEY": KEY}
+        requests.post(
+            running.url + "/events/ingest",
+            json=event("1"),
+            headers={"X-API-Key": KEY},
+            timeout=DEADLINE,
+        ).raise_for_status()
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "agentmonitor_logging"] + command.split(),
+                env=environment(**variables, PYTHONUNBUFFERED=unbuffered),
+                cwd=str(tmp_path),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                universal_newlines=True,
+                timeout=DEADLINE,
+                check=False,
+            )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: standard output cannot be written: {os.strerror(errno.ENOSPC)}\n"
+    )
 
 
 @posix

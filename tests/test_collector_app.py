@@ -298,6 +298,31 @@ def test_a_short_key_is_refused(caller: Caller, key: Optional[str]) -> None:
     assert caller.collector.store.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("GET", "/trace", "text/html; charset=utf-8"),
+        ("HEAD", "/a/b", "text/html; charset=utf-8"),
+        ("POST", "/trace", "application/json"),
+        ("GET", "/api/v1/trace", "application/json"),
+        ("GET", "/static/trace", "application/json"),
+    ],
+)
+def test_a_wrong_address_is_answered_with_the_page_to_a_browser(
+    caller: Caller, method: str, path: str, kind: str
+) -> None:
+    """To nobody else, and with its policy; it stays an error."""
+    answer = requests.request(
+        method,
+        caller.collector.origin + path,
+        headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"},
+        timeout=DEADLINE,
+    )
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, kind)
+    assert ("Content-Security-Policy" in answer.headers) == (kind != "application/json")
+
+
 def test_a_given_key_is_demanded_of_writers_and_readers(tmp_path: Path) -> None:
     """With a key, only that key opens anything but the health check."""
     key = "s3cret-" * 6

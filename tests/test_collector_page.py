@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import logging
 import shutil
 import threading
@@ -20,7 +21,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs
 
 import xss
 from agentmonitor_logging import configure
-from agentmonitor_logging.collector import RunningCollector, running_collector
+from agentmonitor_logging.collector import RunningCollector, running_collector, views
 from agentmonitor_logging.demo import agent as demo_agent
 from conftest import KEY
 
@@ -264,6 +265,7 @@ def test_a_newcomer_is_told_what_to_do_and_sees_the_first_event(
     lines.wait_for()
     code = lines.inner_text()
     assert collector.url in code
+    assert 0 == lines.evaluate("e => e.scrollWidth - e.clientWidth")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
@@ -345,6 +347,69 @@ def test_a_filter_is_part_of_the_address(shop, open_page) -> None:
     assert [] == reader.complaints
 
 
+def test_what_is_known_roughly_is_not_told_exactly(collector, open_page) -> None:
+    """A latency of 300 ms is counted among its like, and never told as 303 ms."""
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    post(collector, event(1, latency_ms=300, timestamp=now))
+    reader = open_page(collector.origin)
+    reader.heading("Overview")
+    shown = reader.page.locator("main")
+    assert "≈ 300 ms" in shown.inner_text()
+    assert "≈ 300 ms, to within 6 %" in shown.inner_html()
+
+    assert "303" not in shown.inner_html()
+    assert [] == reader.complaints
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("path", ["/", "/traces", "/sessions"])
+def test_a_date_of_ones_own_is_seen_whole(
+    shop, open_page, path: str, viewport: Dict[str, int]
+) -> None:
+    """Its fields are as wide as what stands in them, and their row is level."""
+    reader = open_page(shop.origin + path, viewport=viewport)
+    reader.page.get_by_text("support-bot").first.wait_for()
+    if path == "/":
+        reader.page.get_by_label("Custom").check()
+    else:
+        if viewport is PHONE:
+            reader.page.get_by_role("button", name="Filters").click()
+        reader.page.get_by_label("Time").select_option("custom")
+    for name in ("From", "To"):
+        field = reader.page.get_by_label(name, exact=True)
+        field.fill("2026-12-27T17:30")
+
+        assert field.evaluate(_WANTED) <= field.evaluate("e => e.offsetWidth")
+    apply = reader.page.get_by_role("button", name="Apply")
+    assert apply.evaluate("e => e.parentElement.lastElementChild.offsetHeight") == 0
+    assert [] == reader.complaints
+
+
+_WANTED = """e => { const one = e.cloneNode(); one.style.width = 'auto';
+ one.style.position = 'fixed'; e.after(one); const { offsetWidth } = one; one.remove();
+ return offsetWidth }"""
+"""How wide a field would be by itself."""
+
+
+@pytest.mark.parametrize("path", ["/traces", "/sessions"])
+def test_a_name_is_cut_on_a_phone_only_where_there_is_no_room(
+    collector, open_page, path: str
+) -> None:
+    """The time above the cost, however long, takes nothing from the agent."""
+    metadata = {"session_id": "talk", "total_tokens": 4_100}
+    post(collector, event(1, agent_id="supporter", cost_usd=0.02, metadata=metadata))
+    reader = open_page(collector.origin + path, viewport=PHONE)
+    row = reader.page.locator("a.row")
+    row.wait_for()
+    agent, cost = row.locator(".c-agent"), row.locator(".c-cost .number")
+
+    assert agent.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    free = row.locator(".c-tokens").bounding_box()
+    assert cost.bounding_box()["x"] - free["x"] - free["width"] < 12
+    assert 0 == reader.page.locator(".row-head:visible").count()
+    assert [] == reader.complaints
+
+
 def test_the_key_is_asked_for_once(tmp_path: Path, open_page) -> None:
     """A wrong one is said to be wrong; the right one is kept, until it is forgotten."""
     with running_collector(tmp_path / "a.db", KEY) as collector:
@@ -363,6 +428,30 @@ def test_the_key_is_asked_for_once(tmp_path: Path, open_page) -> None:
         assert KEY not in page.content()
         page.get_by_role("button", name="Forget the key").click()
         page.locator("dialog input").wait_for()
+
+    assert all("401" in complaint for complaint in reader.complaints)
+
+
+@pytest.mark.parametrize(
+    "key", ["\u043a\u043b\u044e\u0447" * 8, "x y" * 11], ids=["letters", "spaces"]
+)
+def test_a_key_that_cannot_be_one_locks_nobody_out(
+    tmp_path: Path, open_page, key: str
+) -> None:
+    """Typed, it is said to be none; kept or in the address, it is refused as others."""
+    with running_collector(tmp_path / "a.db", KEY) as collector:
+        post(collector, event(1))
+        reader = open_page(f"{collector.origin}/traces#key={key}")
+        page = reader.page
+        page.get_by_text("refused").wait_for()
+        page.locator("dialog input").fill(key)
+        page.keyboard.press("Enter")
+        page.get_by_text("That cannot be the key").wait_for()
+        page.reload()
+        page.get_by_text("refused").wait_for()
+        page.locator("dialog input").fill(KEY)
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="step 1").wait_for()
 
     assert all("401" in complaint for complaint in reader.complaints)
 
@@ -423,4 +512,96 @@ def test_many_calls_stay_usable(collector, open_page) -> None:
     reader = open_page(f"{collector.origin}/traces/{'a' * 32}")
     reader.page.get_by_role("row").filter(has_text="step 1999").wait_for()
 
+    assert [] == reader.complaints
+
+
+def test_an_address_that_is_none_says_so_in_words(collector, open_page) -> None:
+    """A person reads a page that leads back; a list may be asked for as a folder."""
+    reader = open_page(collector.origin + "/trace")
+    reader.heading("There is no such page")
+    reader.page.get_by_role("link", name="Go to the overview").wait_for()
+    assert ["404 (Not Found)"] == [text[-15:] for text in reader.complaints]
+    post(collector, event(1))
+    for path, heading in (("/traces/", "Traces"), ("/sessions/", "Sessions")):
+        reader = open_page(collector.origin + path)
+        reader.heading(heading)
+
+        assert [] == reader.complaints
+
+
+def test_a_status_is_level_with_its_mark(collector, open_page) -> None:
+    """Wherever a summary tells of one."""
+    post(collector, event(1))
+    reader = open_page(f"{collector.origin}/traces/{2:032x}?event=1")
+    reader.page.get_by_role("heading", name="Output").wait_for()
+    heights = reader.page.evaluate(_HEIGHTS)
+
+    assert 2 == len(heights)
+    for mark, word in heights:
+        assert abs(mark - word) < 2
+    assert [] == reader.complaints
+
+
+_HEIGHTS = """[...document.querySelectorAll('.facts .mark')].map(mark => {
+ const word = document.createRange(); word.selectNodeContents(mark.nextSibling);
+ return [mark, word].map(one => one.getBoundingClientRect())
+ .map(place => (place.top + place.bottom) / 2) })"""
+"""Where the middle of each mark is, and that of its word."""
+
+
+def test_a_trace_without_length_has_no_axis(collector, open_page) -> None:
+    """A moment begins at 0, and there is nothing after it to be told apart."""
+    post(collector, event(1, latency_ms=0), event(2, latency_ms=None))
+    for number in (1, 2):
+        reader = open_page(f"{collector.origin}/traces/{number + 1:032x}")
+        reader.page.locator(".w-body .w-row").wait_for()
+
+        assert ["0"] == reader.page.locator(".w-tick:visible").all_inner_texts()
+        assert [] == reader.complaints
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_no_time_of_an_axis_stands_over_another(
+    collector, open_page, viewport: Dict[str, int]
+) -> None:
+    """As many are there as have room, the first of them always."""
+    lengths = (3, 900, 2_000, 95_000, 200_000, 7_500_000)
+    post(collector, *(event(n, latency_ms=ms) for n, ms in enumerate(lengths)))
+    reader = open_page(collector.origin, viewport=viewport)
+    for number in range(len(lengths)):
+        reader.page.goto(f"{collector.origin}/traces/{number + 1:032x}")
+        reader.page.locator(".w-tick", has_text="0").first.wait_for()
+        reader.until("document.querySelectorAll('.w-tick:not([hidden])').length > 1")
+        edges = reader.page.evaluate(_EDGES)
+
+        assert sorted(edges) == edges, lengths[number]
+    assert [] == reader.complaints
+
+
+_EDGES = """[...document.querySelectorAll('.w-tick:not([hidden])')]
+ .map(e => e.getBoundingClientRect()).flatMap(place => [place.left, place.right])
+ .concat(document.querySelector('.w-axis').getBoundingClientRect().right)"""
+"""Where each label begins and ends, and in the end the axis."""
+
+
+def test_a_cut_trace_says_nothing_wrong(collector, open_page, monkeypatch) -> None:
+    """No sum of a part passes for the whole, and what failed is drawn and found."""
+    monkeypatch.setattr(views, "MAX_SPANS", 5)
+    inside = {"trace_id": "a" * 32, "parent_span_id": "f" * 16, "input_tokens": 100}
+    calls = [event(n, cost_usd=0.01, metadata=inside) for n in range(1, 9)]
+    root = {"trace_id": "a" * 32, "span_id": "f" * 16, "parent_span_id": None}
+    calls[-1]["status"] = "error"
+    post(collector, *calls, event(0, metadata=root))
+    reader = open_page(f"{collector.origin}/traces/{'a' * 32}")
+    page = reader.page
+    page.get_by_text(
+        "Only 7 of 9 calls are drawn: the first ones, and the one"
+    ).wait_for()
+    assert 0 == page.get_by_text("sum").count()
+    page.get_by_role("button", name="Next error").click()
+    page.get_by_role("heading", name="step 8").wait_for()
+    page.goto(f"{collector.origin}/traces/{'a' * 32}?event=7")
+
+    page.get_by_role("heading", name="step 7").wait_for()
+    page.locator(".detail").get_by_text("100", exact=True).first.wait_for()
     assert [] == reader.complaints

@@ -17,7 +17,7 @@ pytest.importorskip("starlette", reason="needs the extra: collector")
 from starlette.exceptions import HTTPException
 
 from agentmonitor_logging.collector import EventStore, migrations, questions, sums
-from agentmonitor_logging.collector import retention, views, walking, writer
+from agentmonitor_logging.collector import beside, retention, views, walking, writer
 from agentmonitor_logging.collector.details import preview_of, tokens_of
 from agentmonitor_logging.collector.retention import (
     STEP,
@@ -406,6 +406,58 @@ def test_the_outermost_call_is_never_cut_off(store: EventStore, monkeypatch) -> 
     assert found is not None
     assert found["cut"]
     assert "b" * 16 in [span["span_id"] for span in found["spans"]]
+
+
+def test_what_failed_is_not_cut_off(store: EventStore, monkeypatch) -> None:
+    """What one looks for in a large trace is drawn, with the calls it hangs in."""
+    monkeypatch.setattr(views, "MAX_SPANS", 5)
+    put(store, [span(n, parent="outer") for n in range(9)])
+    put(store, [span(20, parent="middle", status="error"), span(21, parent="outer")])
+    put(store, [span(22, name="middle", parent="outer"), span(23, name="outer")])
+    found = store.read(views.trace, "a" * 32)
+
+    assert found is not None
+    assert found["cut"]
+    assert [0, 1, 2, 3, 4, 20, 22, 23] == [number_of(one) for one in found["spans"]]
+
+
+@pytest.mark.parametrize(
+    ("limit", "drawn"),
+    [
+        ("MAX_FAILED", [0, 1, 2, 20, 21, 22]),
+        ("MAX_CALLERS", [0, 1, 2, 20, 21, 23]),
+        ("MAX_READ", [0, 1, 2, 20]),
+    ],
+)
+def test_what_is_not_cut_off_is_bounded(
+    store: EventStore, monkeypatch, limit: str, drawn: List[int]
+) -> None:
+    """Of failures, of callers and of events looked through there are only so many."""
+    monkeypatch.setattr(views, "MAX_SPANS", 3)
+    monkeypatch.setattr(beside, limit, 1)
+    put(store, [span(n, parent="inner") for n in range(3)])
+    put(store, [span(20, status="error"), span(21, name="inner", parent="outer")])
+    put(store, [span(22, name="outer"), span(23, status="error")])
+    found = store.read(views.trace, "a" * 32)
+
+    assert found is not None
+    assert drawn == [number_of(one) for one in found["spans"]]
+
+
+def span(
+    number: int,
+    *,
+    name: str = "",
+    parent: Optional[str] = None,
+    status: str = "success",
+) -> Dict[str, Any]:
+    """Make a call of one trace."""
+    metadata = {"trace_id": "a" * 32, "span_id": name or f"{number}th"}
+    return event(number, status=status, metadata={**metadata, "parent_span_id": parent})
+
+
+def number_of(span: Dict[str, Any]) -> int:
+    return int(span["event_id"], 16)
 
 
 def test_metadata_without_end_is_no_answer_without_end(

@@ -651,6 +651,7 @@ def test_send_needs_a_key_and_takes_no_weak_one(path: Path, server) -> None:
     assert "hunter2" not in weak.stdout + weak.stderr
     assert 1 == plain.returncode
     assert "plain http would show the key" in plain.stderr
+    assert "or give --allow-http where" in plain.stderr
     assert ["one"] == on_disk(path)
 
 

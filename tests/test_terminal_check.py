@@ -242,6 +242,16 @@ def test_a_ca_bundle_that_is_missing_is_named(
     assert "REQUESTS_CA_BUNDLE" in the_problem(done)
 
 
+def test_plain_http_to_elsewhere_is_tried_where_that_is_allowed() -> None:
+    """By the option that the refusal names."""
+    elsewhere = to("http://nowhere.invalid/api/v1")
+    refused, tried = check(**elsewhere), check("--allow-http", **elsewhere)
+
+    assert the_problem(refused).startswith("options; ")
+    assert "give --allow-http here" in the_problem(refused)
+    assert the_problem(tried).startswith("name; there is no nowhere.invalid: ")
+
+
 def test_https_where_plain_http_is_spoken_is_named(server: ScriptedServer) -> None:
     """The scheme is wrong, not the certificate."""
     done = check(**to(server.url.replace("http:", "https:")))

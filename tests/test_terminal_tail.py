@@ -789,6 +789,7 @@ def test_wrong_options_are_told_before_anybody_is_asked() -> None:
     assert [1, 1, 1] == [done.returncode for done in (weak, plain, nonsense)]
     assert "hunter2" not in weak.stderr
     assert "plain http would show the key" in plain.stderr
+    assert "or give --allow-http where" in plain.stderr
     assert "like https://host/api/v1" in nonsense.stderr
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from agentmonitor_logging._diagnostics import describe, report
 
+from .details import metadata_of, name_of, tokens_of
 from .times import iso_8601
 
 if TYPE_CHECKING:
@@ -93,8 +94,11 @@ def list_answer(
 
 
 def event_answer(event: StoredEvent) -> Response:
-    """Answer one whole event."""
-    return _answer(_event(event).encode(), 200, None)
+    """Answer one whole event, with what lists show of it."""
+    metadata = metadata_of(event.row)
+    told = {"name": name_of(event.row, metadata), "tokens": tokens_of(metadata)}
+    body = f"{json.dumps(told)[:-1]}, {_event(event)[1:]}"
+    return _answer(body.encode(), 200, None)
 
 
 def _event(event: StoredEvent) -> str:

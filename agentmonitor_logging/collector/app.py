@@ -31,7 +31,7 @@ from .answers import (
 )
 from .body import Intake, content_encoding, gunzip, read_body
 from .exceptions import StoreClosedError
-from .pages import page_routes
+from .pages import page_routes, with_nowhere
 from .reading import Readers
 from .validation import (
     InvalidBodyError,
@@ -96,6 +96,7 @@ def create_app(
     )
     # A redirect would make our own handlers believe that the address is wrong.
     app.router.redirect_slashes = False
+    app.router.default = with_nowhere(app.router.default)
     app.state.followers = readers.followers
     return app
 

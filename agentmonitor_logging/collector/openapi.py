@@ -239,6 +239,8 @@ def _paths_of_events() -> Dict[str, Schema]:
     page = _object(events=_list(_ref("Event")), next=_NEXT)
     filters = _some("agent_id", "event_type", "status")
     stored = _answer(_ref("Stored"))
+    shown = _object(name={"type": "string"}, tokens=_or_null("integer"))
+    whole = {"allOf": [_ref("Event"), shown]}
     return {
         "/events/batch": {
             "post": _operation("Store events.", stored, body=_object(events=events))
@@ -254,7 +256,7 @@ def _paths_of_events() -> Dict[str, Schema]:
             )
         },
         "/events/{id}": {
-            "get": _operation("Read one event.", _answer(_ref("Event")), path="id")
+            "get": _operation("Read one event.", _answer(whole), path="id")
         },
     }
 

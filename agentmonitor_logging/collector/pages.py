@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, NamedTuple
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,11 +16,16 @@ from .names import NAME
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 FOLDER = Path(__file__).parent / "page"
 
-VIEWS = ("/", "/traces", f"/traces/{NAME}", "/sessions", f"/sessions/{NAME}")
+_LISTS = ("/traces", "/traces/", "/sessions", "/sessions/")
+VIEWS = ("/", *_LISTS, f"/traces/{NAME}", f"/sessions/{NAME}")
 """The addresses of the page. All are the same file, which looks at its address."""
+
+_NOT_OURS = ("/api/", "/static/")
+"""What begins so is asked for by programs."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
@@ -61,6 +67,28 @@ def page_routes(folder: Path = FOLDER) -> List[Route]:
 
     routes = [Route(path, view, methods=["GET"]) for path in VIEWS]
     return [*routes, Route("/static/{name}", static, methods=["GET"])]
+
+
+def with_nowhere(otherwise: ASGIApp, folder: Path = FOLDER) -> ASGIApp:
+    """Return what answers where nothing is: the page to a browser, else *otherwise*."""
+    page = _file(folder / "index.html")
+    headers = {name: value for name, value in page.headers.items() if name != "ETag"}
+
+    async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+        if _is_for_a_person(scope):
+            answer = Response(page.content, status_code=404, headers=headers)
+            await answer(scope, receive, send)
+        else:
+            await otherwise(scope, receive, send)
+
+    return nowhere
+
+
+def _is_for_a_person(scope: Scope) -> bool:
+    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        return False
+    wanted = Headers(scope=scope).get("accept", "")
+    return "text/html" in wanted and not scope["path"].startswith(_NOT_OURS)
 
 
 def _file(path: Path) -> _File:

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import sessions, traces
+from .beside import beside
 from .details import error_of, metadata_of, name_of, tokens_of
 from .questions import HAS_MARK, NO_ERROR, Following, Question
 from .search import is_no_word
@@ -121,8 +122,11 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> Optional[Dict[str, A
     spans = list(_spans(connection, *traces.events_of(known)))
     is_cut = len(spans) > MAX_SPANS or len(spans) < known.events
     spans = spans[:MAX_SPANS]
+    if is_cut:
+        others = ", ".join(map(str, beside(connection, known, spans)))
+        spans += _spans(connection, f"seq IN ({others}) AND seq != ?", known.shown)
     if all(one["id"] != known.shown for one in spans):
-        # The outermost call ends last, and without it the others hang in the air.
+        # Whatever is cut off, not the call that the trace is called after.
         spans += _spans(connection, "seq = ?", known.shown)
     return {
         "trace": traces.told(number, known),

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import logging.config
-import os
 import secrets
 import shutil
 import sys
@@ -18,6 +17,7 @@ import click
 import requests
 
 from agentmonitor_logging.collector import running_collector
+from agentmonitor_logging.terminal.output import say
 
 from . import agent, report
 from .verdict import Event, Evidence, problems
@@ -124,10 +124,8 @@ def read_back(url: str, key: str) -> List[Event]:
 
 
 def _say(lines: Iterable[str]) -> None:
-    # https://no-color.org; else click looks whether there is a terminal.
-    color = False if os.environ.get("NO_COLOR") else None
     for line in lines:
-        click.echo(line, color=color)
+        say(line)
 
 
 def _command() -> str:

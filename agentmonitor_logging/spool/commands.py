@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional
 
 import click
 
+from agentmonitor_logging.terminal.output import UnwritableError, say
+
 if TYPE_CHECKING:
     from .contents import Contents
     from .sending import Sending
@@ -46,7 +48,7 @@ def show(path: Path, *, as_json: bool) -> None:
 
     contents = _contents(path)
     if as_json:
-        click.echo(report.as_json(contents, time.time()))
+        say(report.as_json(contents, time.time()))
     else:
         _say(report.lines(contents, time.time()))
 
@@ -72,10 +74,11 @@ def export(path: Path, output: Optional[Path]) -> None:
         else:
             with _terminable():
                 written = exporting.write_to(path, output)
-            click.echo(f"{report.counted(written)} written to {output}.")
+            say(f"{report.counted(written)} written to {output}.")
     except OSError as error:
-        target = "standard output" if to_stdout else output
-        message = f"{target} cannot be written: {error.strerror or error}"
+        if to_stdout:
+            raise UnwritableError(error) from error
+        message = f"{output} cannot be written: {error.strerror or error}"
         raise click.ClickException(message) from error
     _say(report.remarks(contents), err=True)
 
@@ -122,8 +125,13 @@ def send(path: Path, /, **options: Any) -> None:
     try:
         sending = Sending(path, **options)
     except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_by_option(error)) from error
     _send(sending, contents)
+
+
+def _by_option(error: Exception) -> str:
+    """Return what *error* says, for whom options are those of a command."""
+    return str(error).replace("pass allow_http=True", "give --allow-http")
 
 
 def _send(sending: Sending, contents: Contents) -> None:
@@ -131,12 +139,12 @@ def _send(sending: Sending, contents: Contents) -> None:
 
     total = contents.count_left
     if not total:
-        click.echo("No event waits that a dead process has left.")
+        say("No event waits that a dead process has left.")
         _say([*held(contents), *remarks(contents)])
         return
     with _asked_to_end(sending.interrupt), _progress(total) as progress:
         outcome = sending.run(contents, progress)
-    click.echo(f"{counted(outcome.arrived)} delivered to {sending.api_url}.")
+    say(f"{counted(outcome.arrived)} delivered to {sending.api_url}.")
     _say([*held(outcome.contents), *remarks(outcome.contents)])
     if outcome.problem:
         raise click.ClickException(outcome.problem)
@@ -153,7 +161,7 @@ def _contents(path: Path) -> Contents:
 
 def _say(lines: Iterable[str], *, err: bool = False) -> None:
     for line in lines:
-        click.echo(line, err=err)
+        say(line, err=err)
 
 
 @contextlib.contextmanager

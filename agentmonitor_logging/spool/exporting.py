@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from agentmonitor_logging.terminal.output import while_read
+
 from .contents import oldest_first
 
 
@@ -40,10 +42,5 @@ def write_to(spool: Path, path: Path) -> int:
 
 def write_out(spool: Path) -> None:
     """Write them to standard output; end quietly where nobody reads any further."""
-    try:
+    with while_read():
         write(spool, sys.stdout.buffer)
-    except BrokenPipeError:
-        # What is still buffered must go somewhere when the interpreter ends.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

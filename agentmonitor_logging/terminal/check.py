@@ -19,7 +19,8 @@ _OPTIONS = {"AGENTMONITOR_API_URL": "--url", _KEY: "--api-key"}
 class Check:
     """Look at everything between a logger and a collector, and tell it to *report*.
 
-    *url* and *api_key* take the place of what the environment says.
+    *url* and *api_key* take the place of what the environment says; *allow_http* is
+    as for a handler, where no application is looked at.
     """
 
     def __init__(
@@ -28,9 +29,11 @@ class Check:
         *,
         url: Optional[str] = None,
         api_key: Optional[str] = None,
+        allow_http: bool = False,
         sends: bool = True,
     ) -> None:
         self._report = report
+        self._allow_http = allow_http
         self._sends = sends
         given = {v: value for v, value in zip(_OPTIONS, (url, api_key)) if value}
         os.environ.update(given)
@@ -65,8 +68,8 @@ class Check:
     def _of_environment(self) -> List[Config]:
         fine = self._add("settings", settings.settings_found(os.environ, self._given))
         if fine:
-            self._add("settings", settings.config_in_effect())
-        config = settings.config()
+            self._add("settings", settings.config_in_effect(self._allow_http))
+        config = settings.config(self._allow_http)
         return [] if config is None else [config]
 
     def _of_application(

@@ -18,10 +18,10 @@ from typing import (
 
 import click
 
-from agentmonitor_logging.spool.commands import _terminable
+from agentmonitor_logging.spool.commands import _by_option, _terminable
 
 from .missing import need
-from .output import forgive_encoding, while_read
+from .output import UnwritableError, forgive_encoding, say, while_read
 
 if TYPE_CHECKING:
     from .export import Progress
@@ -162,7 +162,7 @@ def export(
             exporting = Export(source, _given(filters), progress=progress)
             _write(exporting, form, None if to_stdout else output)
         if not to_stdout:
-            click.echo(f"{exporting.written:,} events written to {output}.")
+            say(f"{exporting.written:,} events written to {output}.")
 
 
 def _write(exporting: Any, form: str, output: Optional[Path]) -> None:
@@ -177,8 +177,9 @@ def _write(exporting: Any, form: str, output: Optional[Path]) -> None:
             with replacing(output) as file:
                 exporting.run(file, FORMATS[form])
     except OSError as error:
-        target = "standard output" if output is None else output
-        message = f"{target} cannot be written: {error.strerror or error}"
+        if output is None:
+            raise UnwritableError(error) from error
+        message = f"{output} cannot be written: {error.strerror or error}"
         raise click.ClickException(message) from error
 
 
@@ -208,7 +209,7 @@ def _reading(url: str, api_key: Optional[str], *, allow_http: bool) -> Iterator[
         # Not enabled, it needs no key: not every collector asks for one.
         config = Config.from_options({**options, "enabled": False})
     except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_by_option(error)) from error
     source = Source(config.api_url, config.api_key)
     try:
         with contextlib.closing(source), _terminable():
@@ -228,6 +229,12 @@ def _given(filters: Dict[str, Optional[str]]) -> Dict[str, str]:
     " handler]",
 )
 @click.option("--api-key", help=f"{_KEY_HELP}  [env var: AGENTMONITOR_API_KEY]")
+@click.option(
+    "--allow-http",
+    is_flag=True,
+    help="Try plain http to another machine, though it shows the key; a handler has an"
+    " option of that name.",
+)
 @click.option(
     "--config",
     metavar="FILE|MODULE:NAME",
@@ -262,6 +269,7 @@ def check(
     *,
     url: Optional[str],
     api_key: Optional[str],
+    allow_http: bool,
     config: Optional[str],
     app: Optional[str],
     loggers: Tuple[str, ...],
@@ -282,8 +290,19 @@ def check(
     forgive_encoding()
     report = Report()
     watchdog = Watchdog(timeout, report)
-    with while_read():
-        checking = Check(report, url=url, api_key=api_key, sends=not no_send)
-        checking.run(config=config, app=app, loggers=loggers)
-        report.sum_up()
-    watchdog.leave(1 if report.problems else 0)
+    code = 1
+    try:
+        with while_read():
+            checking = Check(
+                report,
+                url=url,
+                api_key=api_key,
+                allow_http=allow_http,
+                sends=not no_send,
+            )
+            checking.run(config=config, app=app, loggers=loggers)
+            report.sum_up()
+        code = 1 if report.problems else 0
+    except UnwritableError as error:
+        error.show()
+    watchdog.leave(code)

@@ -7,14 +7,35 @@ import io
 import os
 import select
 import sys
-from typing import IO, Iterator, Optional
+from typing import IO, Any, Iterator, Optional
 
 import click
 
 
+class UnwritableError(click.ClickException):
+    """Say that standard output cannot be written, which ends a command."""
+
+    def __init__(self, error: OSError) -> None:
+        reason = error.strerror or error
+        super().__init__(f"standard output cannot be written: {reason}")
+
+    def show(self, file: Optional[IO[Any]] = None) -> None:
+        """Say it, and let go of standard output."""
+        _let_go()
+        super().show(file)
+
+
 def say(line: str, *, err: bool = False, file: Optional[IO[str]] = None) -> None:
-    """Write *line*; it carries colours, which only a terminal gets."""
-    click.echo(line, file=file, err=err, color=colors())
+    """Write *line*; it carries colours, which only a terminal gets.
+
+    Raises `UnwritableError`, or BrokenPipeError where nobody reads any further.
+    """
+    try:
+        click.echo(line, file=file, err=err, color=colors())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnwritableError(error) from error
 
 
 def colors() -> Optional[bool]:
@@ -52,7 +73,11 @@ def while_read() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered must go somewhere when the interpreter ends.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        _let_go()
+
+
+def _let_go() -> None:
+    # What is still buffered must go somewhere when the interpreter ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -65,8 +65,10 @@ class Watchdog:
         step = self._report.step
         text = f"has not ended within {self._seconds:g} s"
         late = problem(step, text, _HINTS.get(step, "--timeout gives it longer"))
-        self._report.add([late])
-        os._exit(1)
+        try:
+            self._report.add([late])
+        finally:
+            os._exit(1)
 
     @staticmethod
     def _leave_late(code: int) -> None:

@@ -38,26 +38,27 @@ def settings_found(
             yield ok(name, f"{value} ({_ENVIRONMENT[name]})")
 
 
-def config_in_effect(step: str = "options") -> Iterator[Finding]:
+def config_in_effect(allow_http: bool) -> Iterator[Finding]:
     """Yield a problem where the options do not fit together."""
     try:
-        _config()
+        _config(allow_http)
     except ConfigError as error:
-        hint = "use https, or give allow_http=True to the handler (see README.md)"
-        yield problem(step, str(error), hint)
+        hint = "use https; or give --allow-http here, and allow_http=True to a handler"
+        yield problem("options", str(error), hint)
 
 
-def config() -> Optional[Config]:
-    """Return the options of a handler that is given none, if they are valid."""
+def config(allow_http: bool) -> Optional[Config]:
+    """Return the options of a handler that is given no other, if they are valid."""
     try:
-        return _config()
+        return _config(allow_http)
     except ConfigError:
         return None
 
 
-def _config() -> Config:
+def _config(allow_http: bool) -> Config:
     agent = os.environ.get(_ENVIRONMENT["agent_id"], "").strip() or AGENT
-    return Config.from_options({"agent_id": agent, "enabled": True})
+    options = {"agent_id": agent, "enabled": True, "allow_http": allow_http}
+    return Config.from_options(options)
 
 
 def _address(environment: Mapping[str, str], given: Mapping[str, str]) -> Finding:

@@ -1,7 +1,7 @@
 // Asks the collector. One place knows of the key, of errors and of numbers too large for
 // JavaScript; views only see data or an ApiError whose message says what to do.
 
-import { askForKey, currentKey } from "./key.js";
+import { askForKey, currentKey, isSendable } from "./key.js";
 import { query } from "./paths.js";
 
 const API = "/api/v1";
@@ -14,10 +14,10 @@ export class ApiError extends Error {
   }
 }
 
-/** The headers every request carries. */
+/** The headers every request carries: no key that cannot be one, which is then refused. */
 export function headers() {
   const key = currentKey();
-  return key ? { "X-API-Key": key } : {};
+  return isSendable(key) ? { "X-API-Key": key } : {};
 }
 
 /** GET *path* with *params* and return the data; ask for the key where it is wanted. */

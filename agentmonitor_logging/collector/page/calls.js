@@ -3,6 +3,8 @@
 
 import { millis } from "./format.js";
 
+const SHORTEST = 1; // ms from end to end: latencies are whole, and some are 0
+
 /**
  * Return `{roots, nodes, start, end}`: nodes by event id, each with its span, children,
  * depth, start and end in milliseconds, and the sums of everything below it.
@@ -79,7 +81,7 @@ function extent(ordered) {
   const ends = ordered.map((node) => node.end).filter(Number.isFinite);
   const start = starts.reduce((a, b) => Math.min(a, b), Infinity);
   const end = ends.reduce((a, b) => Math.max(a, b), -Infinity);
-  return Number.isFinite(start) ? { start, end: Math.max(end, start + 0.001) } : { start: 0, end: 1 };
+  return Number.isFinite(start) ? { start, end: Math.max(end, start + SHORTEST) } : { start: 0, end: 1 };
 }
 
 /** The nodes one sees, top to bottom, when those in *folded* hide what is below them. */
@@ -96,7 +98,7 @@ export function shown(roots, folded) {
 
 /** Evenly spaced ticks, at most *most*, on round numbers: `{step, ticks}` in milliseconds. */
 export function ticksOf(length, most) {
-  const rough = length / most;
+  const rough = Math.max(SHORTEST, length / most);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough) || rough;
   const ticks = [];

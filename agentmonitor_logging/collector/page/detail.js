@@ -60,7 +60,8 @@ export class Detail {
     try {
       const event = await getExact(`/events/${id}`, request.signal);
       if (request.signal.aborted) return;
-      replace(this.body, parts(event, span));
+      replace(this.title, clip(event.name || "Call", 300));
+      replace(this.body, parts(event));
     } catch (error) {
       if (!request.signal.aborted) replace(this.body, failed(error, () => this.open(id, span)));
     }
@@ -73,12 +74,12 @@ export class Detail {
   }
 }
 
-function parts(event, span) {
+function parts(event) {
   const metadata = event.metadata || {};
-  return [facts(event, metadata, span?.tokens), event.status === "error" || event.error_message ? trouble(event, metadata) : null, payloadSection("Input", event.input_data), payloadSection("Output", event.output_data), table(event, metadata)];
+  return [facts(event, metadata), event.status === "error" || event.error_message ? trouble(event, metadata) : null, payloadSection("Input", event.input_data), payloadSection("Output", event.output_data), table(event, metadata)];
 }
 
-function facts(event, metadata, tokens) {
+function facts(event, metadata) {
   return h(
     "dl.facts",
     fact("Status", statusMark(event.status), ` ${event.status}`),
@@ -87,7 +88,7 @@ function facts(event, metadata, tokens) {
     fact("Started", atTime(event.timestamp), " ", h("span.soft", ago(event.timestamp))),
     event.latency_ms === null ? null : fact("Latency", took(event.latency_ms)),
     event.cost_usd === null ? null : fact("Cost", cost(event.cost_usd)),
-    fact("Tokens", tally(tokens, "tokens")),
+    fact("Tokens", tally(event.tokens, "tokens")),
     metadata.session_id ? fact("Session", h("a", { href: sessionPath(metadata.session_id) }, clip(metadata.session_id, 80))) : null,
   );
 }

@@ -59,6 +59,12 @@ export function duration(ms) {
   return sign + (size / DAY).toExponential(1) + " d";
 }
 
+/** The same for what is known to within 6 %: ≈ 300 ms. */
+export function about(ms) {
+  if (!known(ms) || !Number.isFinite(Number(ms))) return duration(ms);
+  return `≈ ${duration(Number(Number(ms).toPrecision(2)))}`;
+}
+
 function two(size, large, largeName, small, smallName) {
   const parts = Math.round(size / small);
   const per = large / small;

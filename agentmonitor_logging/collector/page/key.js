@@ -15,6 +15,11 @@ export function currentKey() {
   }
 }
 
+/** Whether *key* can be one: a browser throws at a header with others than these signs. */
+export function isSendable(key) {
+  return /^[\x21-\x7e]+$/.test(key);
+}
+
 /** Keep *value*, or forget the key where it is empty. */
 export function keepKey(value) {
   inMemory = value;
@@ -93,8 +98,8 @@ function ask(refused) {
     function submit(event) {
       event.preventDefault();
       const value = input.value.trim();
-      if (!value) {
-        replace(error, "Type the key, or choose “Not now”.");
+      if (!isSendable(value)) {
+        replace(error, value ? "That cannot be the key: keys are ASCII letters, digits and signs, without spaces." : "Type the key, or choose “Not now”.");
         input.focus();
         return;
       }

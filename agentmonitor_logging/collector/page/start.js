@@ -44,9 +44,14 @@ function snippet() {
   return [
     "import logging.config",
     "logging.config.dictConfig({",
-    '    "handlers": {"agentmonitor": {"()": "agentmonitor_logging.AgentMonitorQueueHandler", "agent_id": "my-agent",',
-    `                                  "api_url": "${location.origin}/api/v1", "api_key": "${key}"}},`,
+    '    "version": 1, "disable_existing_loggers": False,',
+    '    "handlers": {"agentmonitor": {',
+    '        "()": "agentmonitor_logging.AgentMonitorQueueHandler",',
+    '        "agent_id": "my-agent",',
+    `        "api_url": "${location.origin}/api/v1",`,
+    `        "api_key": "${key}",`,
+    "    }},",
     '    "root": {"handlers": ["agentmonitor"], "level": "INFO"},',
-    '    "version": 1, "disable_existing_loggers": False})',
+    "})",
   ].join("\n");
 }

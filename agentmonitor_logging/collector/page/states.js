@@ -2,7 +2,7 @@
 // what to do next.
 
 import { h } from "./dom.js";
-import { count, duration, money, whole } from "./format.js";
+import { about, count, duration, money, whole } from "./format.js";
 import { reopen } from "./router.js";
 
 /** Grey rows while something loads; invisible for the first 150 ms (see the style). */
@@ -68,6 +68,16 @@ export function cost(value) {
 /** The same for tokens and other counts. */
 export function tally(value, unit) {
   return h("span.number", { title: `${whole(value)} ${unit}` }, count(value));
+}
+
+/** Milliseconds of which half, or nearly all, events took less. */
+export function tookAbout(ms) {
+  return h("span.number", { title: whereabouts(ms) }, about(ms));
+}
+
+/** How exact they are, in words. */
+export function whereabouts(ms) {
+  return ms === null || ms === undefined ? "latency not known" : `${about(ms)}, to within 6 %`;
 }
 
 /** The same for milliseconds. */

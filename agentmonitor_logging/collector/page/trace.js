@@ -69,29 +69,29 @@ export function trace(page) {
     replace(title, clip(found.trace.name || "(no name)", 300));
     page.title(found.trace.name || "Trace");
     replace(summary, summaryOf(found));
-    waterfall.update(found.spans);
+    waterfall.update(found.spans, found.cut);
     if (first) replace(calls, tools, waterfall.element);
     drawTools(found);
   }
 
   function drawTools({ trace, spans, cut }) {
-    const look = [spans.length > 1, trace.errors > 0, cut && trace.events].join();
+    const failed = spans.filter((span) => span.status === "error").length;
+    const look = [spans.length > 1, failed > 0, cut && [spans.length, trace.events, trace.errors]].join();
     // Buttons that stay what they are keep the focus.
     if (look === tools.look) return;
     tools.look = look;
     replace(
       tools,
       h("h2", "Calls"),
-      trace.errors > 0 && h("button.small", { onclick: toError }, "Next error"),
+      failed > 0 && h("button.small", { onclick: toError }, "Next error"),
       spans.length > 1 && h("button.small", { onclick: () => waterfall.foldAll(true) }, "Fold all"),
       spans.length > 1 && h("button.small", { onclick: () => waterfall.foldAll(false) }, "Unfold all"),
-      cut && h("p.soft", `Only the first ${whole(spans.length)} of ${whole(trace.events)} calls are drawn.`),
+      cut && h("p.soft", `Only ${whole(spans.length)} of ${whole(trace.events)} calls are drawn: the first ones${amongThem(failed, trace.errors)}.`),
     );
   }
 
   function toError() {
     const id = waterfall.nextError();
-    if (id === null) return;
     chosen(id, { asked: true });
     waterfall.focus(id);
   }
@@ -144,6 +144,12 @@ export function trace(page) {
       if (shown) select(query, false);
     },
   };
+}
+
+function amongThem(failed, errors) {
+  if (!errors) return "";
+  if (failed >= errors) return errors > 1 ? ", and all that failed" : ", and the one that failed";
+  return failed ? `, and ${whole(failed)} of the ${whole(errors)} that failed` : ", and none of those that failed";
 }
 
 function summaryOf({ trace }) {

@@ -8,6 +8,7 @@ import { cost, statusMark, tally, took } from "./states.js";
 
 const DEEPEST_INDENT = 12;
 const TICKS = 5;
+const GAP = 6;
 
 export class Waterfall {
   /** *onSelect(id)* is called with the event id of the call that was chosen. */
@@ -19,15 +20,17 @@ export class Waterfall {
     this.selected = null;
     this.active = null;
     this.axis = h("div.w-time.w-axis", { role: "columnheader" });
+    new ResizeObserver(() => this.fitLabels()).observe(this.axis);
     const heads = [h("div.w-name", { role: "columnheader" }, "Call"), this.axis, ...["Latency", "Tokens", "Cost"].map((text) => h("div", { class: `w-${text.toLowerCase()}`, role: "columnheader" }, text))];
     this.body = h("div.w-body", { role: "rowgroup" });
     this.grid = h("div.waterfall", { role: "treegrid", "aria-label": "Calls of this trace", onkeydown: (event) => this.key(event), onclick: (event) => this.click(event) }, h("div", { role: "rowgroup" }, h("div.w-row.w-head", { role: "row" }, heads)), this.body);
     this.element = h("div.waterfall-box", this.grid);
   }
 
-  /** Show these spans; what was folded, selected and focused stays so. */
-  update(spans) {
+  /** Show these spans, *isCut* if not all; what was folded, selected and focused stays so. */
+  update(spans, isCut) {
     this.tree = arrange(spans);
+    this.isCut = isCut;
     this.drawAxis();
     this.draw();
   }
@@ -41,9 +44,19 @@ export class Waterfall {
       label.style.left = `${(100 * at) / length}%`;
       return label;
     });
-    // The last one would hang over the edge, and long ones over each other.
-    const every = labels.some((label) => label.textContent.length > 7) ? 3 : 1;
-    replace(this.axis, hidden("Time"), labels.filter((_, index) => ticks[index] / length < 0.93 && index % every === 0));
+    replace(this.axis, hidden("Time"), labels);
+    this.fitLabels();
+  }
+
+  // As many labels as there is room for, evenly: none over another, or over the edge.
+  fitLabels() {
+    const labels = [...this.axis.querySelectorAll(".w-tick")];
+    for (const label of labels) label.hidden = false;
+    const { right } = this.axis.getBoundingClientRect();
+    const places = labels.map((label) => label.getBoundingClientRect());
+    const fits = (every) => places.every((place, index) => index % every || place.right + GAP <= (places[index + every]?.left ?? Infinity));
+    const every = labels.findIndex((_, index) => fits(index + 1)) + 1;
+    labels.forEach((label, index) => (label.hidden = index % every > 0 || places[index].right > right));
   }
 
   draw() {
@@ -83,7 +96,7 @@ export class Waterfall {
   // All that a row's looks depend on.
   look(node, folded) {
     const { start, end } = this.tree;
-    return [start, end, node.depth, node.below, node.cost, node.tokens, node.errors, folded, node.span.id === this.selected].join();
+    return [this.isCut, start, end, node.depth, node.below, node.cost, node.tokens, node.errors, folded, node.span.id === this.selected].join();
   }
 
   cells(node, folded) {
@@ -104,9 +117,17 @@ export class Waterfall {
       name,
       h("div.w-time", { role: "gridcell" }, this.bar(node)),
       h("div.w-latency", { role: "gridcell" }, span.latency_ms === null ? h("span.soft", { title: "a moment, it took no time" }, "·") : took(span.latency_ms)),
-      h("div.w-tokens", { role: "gridcell" }, summed(span.tokens, node.tokens, tally, "tokens", count)),
-      h("div.w-cost", { role: "gridcell" }, summed(span.cost_usd, node.cost, cost, "", money)),
+      h("div.w-tokens", { role: "gridcell" }, this.summed(span.tokens, node.tokens, tally, "tokens", count)),
+      h("div.w-cost", { role: "gridcell" }, this.summed(span.cost_usd, node.cost, cost, "", money)),
     ];
+  }
+
+  // A call's own number; where it has none, the sum of what it called, marked as such.
+  summed(own, all, show, unit, format) {
+    if (own !== null && own !== undefined) return show(own, unit);
+    if (all === null) return h("span.soft", "–");
+    if (this.isCut) return h("span.soft", { title: "no sum: not all calls inside are drawn" }, "–");
+    return h("span.sum", { title: `sum of the calls inside: ${format(all)}` }, h("span", { "aria-hidden": "true" }, "Σ "), hidden("sum "), format(all));
   }
 
   bar(node) {
@@ -219,11 +240,4 @@ export class Waterfall {
         return undefined;
     }
   }
-}
-
-// A call's own number; where it has none, the sum of what it called, marked as such.
-function summed(own, all, show, unit, format) {
-  if (own !== null && own !== undefined) return show(own, unit);
-  if (all === null) return h("span.soft", "–");
-  return h("span.sum", { title: `sum of the calls inside: ${format(all)}` }, h("span", { "aria-hidden": "true" }, "Σ "), hidden("sum "), format(all));
 }
