@@ -35,7 +35,6 @@ from ._stats import SAMPLED, FlushResult, Ledger, Stats
 if TYPE_CHECKING:
     from ._plain import AnyEvent, PlainEvent
 
-FOREVER = float("inf")
 _MAX_CHARS = 262_144
 _MIN_CHARS = 16
 """About how many characters are gone through at once, and for how many a text counts
@@ -520,11 +519,15 @@ class AgentMonitorHandler(logging.Handler):
         """Do the threads' work: there are none in a subinterpreter, or at exit."""
         for feeder in tuple(self._feeders):
             feeder.drain(deadline)
-        self._sender.finish(deadline, FOREVER)
+        self._sender.finish(deadline)
 
     def _close(self, deadline: float) -> None:
         if not self._config.enabled:
             return
+        _process.without_logging_lock(lambda: self._drain_and_end(deadline))
+        self._closed = True
+
+    def _drain_and_end(self, deadline: float) -> None:
         for feeder in tuple(self._feeders):
             feeder.may_hold(deadline)
             feeder.drain(deadline)
@@ -533,10 +536,7 @@ class AgentMonitorHandler(logging.Handler):
         self._end(deadline)
 
     def _end(self, deadline: float) -> None:
-        patience = (
-            _process.LOCKED_PATIENCE if _process.holds_logging_lock() else FOREVER
-        )
-        if not self._sender.finish(deadline, patience):
+        if not self._sender.finish(deadline):
             return  # what we have interrupted sees to it, or the end of the process
         if _process.is_exiting():
             self.give_up("at exit")

@@ -451,12 +451,12 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def _close(self, deadline: float, *, holds: bool) -> None:
         """Have the listener end; with *holds* its targets are closed after it."""
         self._closed = True
-        may_hold = getattr(self.listener, "may_hold", None)
-        if holds and may_hold is not None:
-            may_hold(deadline)
-        drain = getattr(self.listener, "drain", None)
-        if drain is not None:
-            drain(deadline)
+        listener = self.listener
+        if not isinstance(listener, AgentMonitorQueueListener):
+            return
+        if holds:
+            listener.may_hold(deadline)
+        _process.without_logging_lock(lambda: listener.drain(deadline))
 
 
 _HANDLE = AgentMonitorQueueHandler.handle
