@@ -15,7 +15,7 @@ from . import _diagnostics, _naming, _process
 from ._config import Config
 from ._diagnostics import LOGGER_NAME, own_work_of
 from ._echo import ACCEPTED_BY, is_our_own
-from ._handler import AgentMonitorHandler, flush_all, standing_of_all
+from ._handler import AgentMonitorHandler, aflush_all, flush_all, standing_of_all
 from ._listener import AgentMonitorQueueListener
 from ._pickling import dress_of, make_picklable, options_of, rebuilt
 from ._queue import ForeignQueue, RecordQueue
@@ -366,11 +366,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
         """Flush without blocking the event loop."""
-        import asyncio  # costs as much as the rest of the package
-
-        return await asyncio.get_running_loop().run_in_executor(
-            None, self.flush, timeout
-        )
+        return await aflush_all(self.targets(), timeout)
 
     def stats(self) -> Stats:
         """Return what became of the events since the process started."""

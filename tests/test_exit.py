@@ -74,6 +74,13 @@ ENDINGS: Dict[str, str] = {
         logging.shutdown()
         say(1, start=2)
     """,
+    "an event loop in atexit": """
+        import agentmonitor_logging, asyncio
+        atexit.register(lambda: asyncio.run(agentmonitor_logging.aflush()))
+        CONFIGURED[form](url)
+        atexit.register(lambda: asyncio.run(agentmonitor_logging.aflush()))
+        say(3)
+    """,
     "a finaliser before and after": """
         import weakref
         class Owner: pass
