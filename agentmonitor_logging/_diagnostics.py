@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Set
 
 LOGGER_NAME = "agentmonitor_logging"
 """The one logger on which the package speaks of itself."""
@@ -69,6 +69,8 @@ class Reporter:
 
     def _is_heard(self) -> bool:
         """Tell whether a handler other than ours, or the last resort, got the line."""
+        if self._logger.disabled:
+            return threading.get_ident() not in _insistent
         logger: Optional[logging.Logger] = self._logger
         ours = False
         while logger is not None:
@@ -77,8 +79,7 @@ class Reporter:
                     return True
                 ours = True
             logger = logger.parent if logger.propagate else None
-        silenced = not self._logger.isEnabledFor(logging.WARNING)
-        return not ours or self._logger.disabled or silenced
+        return not ours or not self._logger.isEnabledFor(logging.WARNING)
 
     def debug(self, message: str) -> None:
         """Log *message* at DEBUG, every time: the option `debug` asked for it."""
@@ -129,6 +130,31 @@ def forget_work() -> None:
     Their numbers come again, and a thread of ours that forked is the child's own now.
     """
     own_work_of.clear()
+    _insistent.clear()
+
+
+def insistent(work: Callable[[], None]) -> Callable[[], None]:
+    """Return *work* such that what it says is heard if it would be heard now.
+
+    dictConfig disables each logger that it does not name, ours too, unless told not to:
+    perhaps before another thread says what became of the handlers that it replaces.
+    """
+    if _reporter._logger.disabled:
+        return work
+
+    def insist() -> None:
+        thread = threading.get_ident()
+        _insistent.add(thread)
+        try:
+            work()
+        finally:
+            _insistent.discard(thread)
+
+    return insist
+
+
+_insistent: Set[int] = set()
+"""The threads whose lines take the last resort where our logger is disabled."""
 
 
 _reporter = Reporter()

@@ -27,6 +27,7 @@ from . import _audience, _diagnostics, _naming, _process
 from ._capsule import counted_by
 from ._config import Config, checked_level
 from ._echo import ACCEPTED_BY, is_echo
+from ._flusher import Flusher
 from ._passage import Passage, Passed, side_by_side
 from ._pickling import dress_of, options_of, rebuilt
 from ._snapshot import EVENT_ID
@@ -35,7 +36,6 @@ from ._stats import SAMPLED, FlushResult, Ledger, Stats
 if TYPE_CHECKING:
     from ._plain import AnyEvent, PlainEvent
 
-FOREVER = float("inf")
 _MAX_CHARS = 262_144
 _MIN_CHARS = 16
 """About how many characters are gone through at once, and for how many a text counts
@@ -80,6 +80,7 @@ class AgentMonitorHandler(logging.Handler):
         checked_level(level)
         self._config = Config.from_options(options)
         self._ledger = Ledger()
+        self._flusher = Flusher()
         self._feeders: weakref.WeakSet[Feeder] = weakref.WeakSet()
         self._closed = False
         self._closed_at = self._closed_until = float("-inf")
@@ -397,11 +398,14 @@ class AgentMonitorHandler(logging.Handler):
         """
         if not self._config.enabled or _process.is_closing(self):
             return self._standing()
-        seconds = self._config.timeout if timeout is None else timeout
-        if self._sender.is_telling:
-            seconds = 0.0
-        deadline = time.monotonic() + _process.bounded(seconds)
+        deadline = time.monotonic() + self._flush_seconds(timeout)
         return self._standing(self._deliver(deadline))
+
+    def _flush_seconds(self, timeout: Optional[float]) -> float:
+        """Return the seconds that a flush with *timeout*, asked for here, may take."""
+        if self._sender.is_telling:
+            return 0.0
+        return _process.bounded(self._config.timeout if timeout is None else timeout)
 
     def _standing(self, pending: Optional[int] = None) -> FlushResult:
         """Tell how far we are, if not with all, with *pending* to wait for."""
@@ -412,11 +416,15 @@ class AgentMonitorHandler(logging.Handler):
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
         """Flush without blocking the event loop."""
-        import asyncio  # costs as much as the rest of the package
-
-        return await asyncio.get_running_loop().run_in_executor(
-            None, self.flush, timeout
-        )
+        if not self._config.enabled:
+            return self._standing()
+        waited_for = self._ledger.stats().pending
+        seconds = self._flush_seconds(timeout)
+        result = await self._flusher.flush(self.flush, seconds)
+        if result is None:
+            left = min(waited_for, self._ledger.stats().pending)
+            result = self._standing(left)
+        return result
 
     def stats(self) -> Stats:
         """Return what became of the events since the process started."""
@@ -485,6 +493,7 @@ class AgentMonitorHandler(logging.Handler):
         self._ledger.reset_after_fork()
         self._converting &= {threading.get_ident()}
         self._sender.reset_after_fork()
+        self._flusher = Flusher()
 
     def _deliver(self, deadline: float) -> int:
         """Have all that is accepted by now delivered; return how much of it is not."""
@@ -521,11 +530,15 @@ class AgentMonitorHandler(logging.Handler):
         """Do the threads' work: there are none in a subinterpreter, or at exit."""
         for feeder in tuple(self._feeders):
             feeder.drain(deadline)
-        self._sender.finish(deadline, FOREVER)
+        self._sender.finish(deadline)
 
     def _close(self, deadline: float) -> None:
         if not self._config.enabled:
             return
+        _process.without_logging_lock(lambda: self._drain_and_end(deadline))
+        self._closed = True
+
+    def _drain_and_end(self, deadline: float) -> None:
         for feeder in tuple(self._feeders):
             feeder.may_hold(deadline)
             feeder.drain(deadline)
@@ -534,10 +547,7 @@ class AgentMonitorHandler(logging.Handler):
         self._end(deadline)
 
     def _end(self, deadline: float) -> None:
-        patience = (
-            _process.LOCKED_PATIENCE if _process.holds_logging_lock() else FOREVER
-        )
-        if not self._sender.finish(deadline, patience):
+        if not self._sender.finish(deadline):
             return  # what we have interrupted sees to it, or the end of the process
         if _process.is_exiting():
             self.give_up("at exit")
@@ -563,6 +573,16 @@ def flush_all(
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         results.append(handler.flush(left))
     return _summed(results)
+
+
+async def aflush_all(
+    handlers: Iterable[AgentMonitorHandler], timeout: Optional[float]
+) -> FlushResult:
+    """Flush *handlers* side by side without blocking the event loop."""
+    import asyncio  # costs as much as the rest of the package
+
+    flushes = [handler.aflush(timeout) for handler in handlers]
+    return _summed(await asyncio.gather(*flushes))
 
 
 def standing_of_all(handlers: Iterable[AgentMonitorHandler]) -> FlushResult:

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from . import _diagnostics, _naming, _process
 from ._capsule import opened
 from ._echo import ACCEPTED_BY, is_of_our_threads
-from ._handler import FOREVER, AgentMonitorHandler
+from ._handler import AgentMonitorHandler
 from ._ids import long_id
 from ._passage import Passed
 from ._queue import SLICE_SECONDS, ForeignQueue, RecordQueue
@@ -57,7 +57,6 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def _start_afresh(self) -> None:
         self._changing = threading.Lock()
         self._thread: Optional[threading.Thread] = None
-        self._hung: Optional[threading.Thread] = None
         self._stopping = False
         self._holds_until = float("-inf")
         """Until when it may hold records back although it shall end."""
@@ -103,37 +102,32 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
     def stop(self, timeout: Optional[float] = None) -> None:
         """Hand over what is queued, within *timeout* seconds (default 3), and end."""
         seconds = 3.0 if timeout is None else _process.bounded(timeout)
-        self.drain(time.monotonic() + seconds)
+        deadline = time.monotonic() + seconds
+        _process.without_logging_lock(lambda: self.drain(deadline))
 
     def drain(self, deadline: float) -> None:
         """End the thread once the queue is empty, at the latest at *deadline*.
 
-        Where it cannot run, or does not get on because it waits for a lock that this
-        thread holds, this thread does its work.
+        Where it cannot run, this thread does its work.
         """
         thread = self._last_thread()
         self._records.hurry()
         if thread is threading.current_thread():
             return
-        locked = _process.holds_logging_lock()
         # Not one that a signal handler has found made but not started.
         if thread is not None and thread.is_alive():
-            patience = self._patience_with(thread) if locked else FOREVER
-            thread.join(max(0.0, min(patience, deadline - time.monotonic())))
-            self._hung = thread if thread.is_alive() else None
-        is_wanted = thread is None or locked or not thread.is_alive()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        is_wanted = thread is None or not thread.is_alive()
         if is_wanted and self._records.can_take():
             self._drain_here(deadline)
 
     def may_hold(self, deadline: float) -> None:
         """Let records wait for room even in a drain that ends at *deadline*.
 
-        Not for long, as all that is left has to be handed over before, and not where
-        the target's threads, which make room, may be waiting for a lock of this one.
+        Not for long, as all that is left has to be handed over before.
         """
-        if not _process.holds_logging_lock():
-            now = time.monotonic()
-            self._holds_until = min((now + deadline) / 2, deadline - _LEAST_DRAIN)
+        now = time.monotonic()
+        self._holds_until = min((now + deadline) / 2, deadline - _LEAST_DRAIN)
 
     def _last_thread(self) -> Optional[threading.Thread]:
         """Return the thread, not one that is just being started, and let it end."""
@@ -145,10 +139,6 @@ class AgentMonitorQueueListener(logging.handlers.QueueListener):
         finally:
             if held:
                 changing.release()
-
-    def _patience_with(self, thread: threading.Thread) -> float:
-        # dictConfig closes handler and target, and each of them drains.
-        return 0.0 if thread is self._hung else _process.LOCKED_PATIENCE
 
     def hurry(self) -> None:
         """Hand over what is queued without waiting for more."""

@@ -6,10 +6,12 @@ finds all of them. The hooks are installed with the first handler, not at import
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import logging
 import os
+import queue
 import sys
 import threading
 import time
@@ -133,6 +135,41 @@ def is_exiting() -> bool:
 def holds_logging_lock() -> bool:
     """Tell whether this thread is inside of dictConfig or its like."""
     return _holds(getattr(logging, "_lock", None))
+
+
+def without_logging_lock(close: Callable[[], None]) -> None:
+    """Do *close*, and wait for it for a moment only if this is inside of dictConfig.
+
+    There our threads, or what the application does on them, may wait for the lock that
+    this thread holds; and were it to do their work, nothing would bound what it calls:
+    a redactor, `on_error`, the look-up of a name. So another thread closes as ever, and
+    goes on after us. It knows its handler: that is still there to be closed at exit.
+    """
+    if holds_logging_lock() and not sys.is_finalizing():
+        over: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+        def close_there() -> None:
+            try:
+                close()
+            finally:
+                over.put(None)
+
+        try:
+            _thread.start_new_thread(_have_done, (_diagnostics.insistent(close_there),))
+        except RuntimeError:
+            pass  # see `started`: all of it is left to us
+        else:
+            with contextlib.suppress(queue.Empty):
+                over.get(timeout=LOCKED_PATIENCE)
+            return
+    close()
+
+
+def _have_done(close: Callable[[], None]) -> None:
+    # Not by who holds the lock: the start of a `threading.Thread` waits until that has
+    # begun, and it may first collect a handler, for which logging takes this lock.
+    if started(close, "agentmonitor-closer") is None:
+        close()
 
 
 def is_closing(handler: logging.Handler) -> bool:

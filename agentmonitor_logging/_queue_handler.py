@@ -15,7 +15,7 @@ from . import _diagnostics, _naming, _process
 from ._config import Config, checked_level, shown
 from ._diagnostics import LOGGER_NAME, own_work_of
 from ._echo import ACCEPTED_BY, is_our_own
-from ._handler import AgentMonitorHandler, flush_all, standing_of_all
+from ._handler import AgentMonitorHandler, aflush_all, flush_all, standing_of_all
 from ._listener import AgentMonitorQueueListener
 from ._pickling import dress_of, make_picklable, options_of, rebuilt
 from ._queue import ForeignQueue, RecordQueue
@@ -374,11 +374,7 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
 
     async def aflush(self, timeout: Optional[float] = None) -> FlushResult:
         """Flush without blocking the event loop."""
-        import asyncio  # costs as much as the rest of the package
-
-        return await asyncio.get_running_loop().run_in_executor(
-            None, self.flush, timeout
-        )
+        return await aflush_all(self.targets(), timeout)
 
     def stats(self) -> Stats:
         """Return what became of the events since the process started."""
@@ -461,12 +457,12 @@ class AgentMonitorQueueHandler(logging.handlers.QueueHandler):
     def _close(self, deadline: float, *, holds: bool) -> None:
         """Have the listener end; with *holds* its targets are closed after it."""
         self._closed = True
-        may_hold = getattr(self.listener, "may_hold", None)
-        if holds and may_hold is not None:
-            may_hold(deadline)
-        drain = getattr(self.listener, "drain", None)
-        if drain is not None:
-            drain(deadline)
+        listener = self.listener
+        if not isinstance(listener, AgentMonitorQueueListener):
+            return
+        if holds:
+            listener.may_hold(deadline)
+        _process.without_logging_lock(lambda: listener.drain(deadline))
 
 
 _HANDLE = AgentMonitorQueueHandler.handle

@@ -308,12 +308,11 @@ class Sender:
         """Return the mark of the ledger at which the last loss event is settled."""
         return self._stock.loss_mark
 
-    def finish(self, deadline: float, patience: float) -> bool:
+    def finish(self, deadline: float) -> bool:
         """Deliver what is there, at most until the monotonic *deadline*, and stop.
 
-        Where the worker does not get it done within *patience* seconds (it may wait
-        for a lock that our caller holds), or none can run, this thread does its work.
-        Returns False where nothing can be done, see `_is_free`.
+        Where no worker can run, this thread does its work. Returns False where nothing
+        can be done, see `_is_free`.
         """
         if not self._is_free(deadline - self._clock()):
             return False
@@ -333,9 +332,8 @@ class Sender:
         while more:
             has_arrived = self.hurry()
             if helped:
-                until = min(deadline, self._clock() + patience)
-                self._ledger.wait(has_arrived, until)
-            self._work_here(deadline, has_arrived, patient=patience == NEVER)
+                self._ledger.wait(has_arrived, deadline)
+            self._work_here(deadline, has_arrived)
             more = self._adopted_more() and self._clock() < deadline
         self._stopping = True
         self._signal.put(None)
@@ -470,13 +468,11 @@ class Sender:
         with self._stock.lock:
             self._helpers -= 1
 
-    def _work_here(
-        self, deadline: float, has_arrived: Passed, *, patient: bool
-    ) -> None:
+    def _work_here(self, deadline: float, has_arrived: Passed) -> None:
         """Do the worker's work in a closing thread, until that *has arrived*.
 
         What others log meanwhile is not this thread's to deliver, or it might never
-        end. A *patient* one also waits for what other threads have under way.
+        end. It also waits for what other threads have under way.
         """
         with _diagnostics.own_work():
             while self._clock() < deadline and not has_arrived():
@@ -484,16 +480,11 @@ class Sender:
                 step = self._next()
                 if isinstance(step, Batch):
                     self._send(step, deadline)
-                elif not self._is_wanted(patient=patient):
+                elif not self.held() - self.left_behind:
                     return
                 else:
                     # Another thread may be the one that the signal wakes.
                     self._sleep(min(step, _LOOK_UP, deadline - self._clock()))
-
-    def _is_wanted(self, *, patient: bool) -> bool:
-        with self._stock.lock:
-            waiting = self._stock.waiting + self._unwritten()
-            return waiting > 0 or (patient and len(self._stock) > 0)
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping:

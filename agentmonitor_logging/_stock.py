@@ -69,11 +69,6 @@ class Stock:
         return f"<Stock {self.delivery!r}>"
 
     @property
-    def waiting(self) -> int:
-        """Return how many events wait; the lock must be held."""
-        return len(self._incoming) + self.delivery.waiting
-
-    @property
     def late(self) -> bool:
         """Tell whether something came in that nobody has looked at."""
         return bool(self._incoming)

@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Union
 
 from . import _process
 from ._config import shown
-from ._handler import AgentMonitorHandler, flush_all, standing_of_all
+from ._handler import AgentMonitorHandler, aflush_all, flush_all, standing_of_all
 from ._queue_handler import AgentMonitorQueueHandler
 from ._stats import FlushResult, Stats, total
 from .exceptions import ConfigError
@@ -65,9 +65,7 @@ def flush(timeout: Optional[float] = None) -> FlushResult:
 
 async def aflush(timeout: Optional[float] = None) -> FlushResult:
     """Flush without blocking the event loop."""
-    import asyncio  # costs as much as the rest of the package
-
-    return await asyncio.get_running_loop().run_in_executor(None, flush, timeout)
+    return await aflush_all(_shipping_handlers(), timeout)
 
 
 def shutdown(timeout: Optional[float] = None) -> FlushResult:

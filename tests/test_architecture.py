@@ -43,7 +43,7 @@ _delivery
 _stock
 _keeper
 _sender
-_pickling
+_pickling _flusher
 _handler formatter
 _listener _wiring
 _queue_handler _calls

@@ -123,6 +123,19 @@ def test_a_child_forgets_what_its_parent_was_at() -> None:
     assert {} == _diagnostics.own_work_of
 
 
+def test_who_insists_is_heard_though_the_logger_is_disabled_meanwhile(capfd) -> None:
+    """dictConfig disables what it does not name; that is nobody's wish to be silent."""
+    logger = logging.getLogger(NAME)
+    closes = _diagnostics.insistent(lambda: _diagnostics.report("end", "3 events lost"))
+    logger.disabled = True
+    silenced = _diagnostics.insistent(lambda: _diagnostics.report("other", "unheard"))
+    closes()
+    silenced()
+    _diagnostics.report("another", "unheard")
+
+    assert "agentmonitor: 3 events lost\n" == capfd.readouterr().err
+
+
 @pytest.mark.swallows
 def test_what_is_swallowed_is_remembered_as_text() -> None:
     """A swallowed error is noted without keeping the error, and bounded."""

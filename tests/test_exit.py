@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Callable, Dict
 
 import pytest
@@ -73,6 +74,13 @@ ENDINGS: Dict[str, str] = {
         logging.shutdown()
         say(1, start=2)
     """,
+    "an event loop in atexit": """
+        import agentmonitor_logging, asyncio
+        atexit.register(lambda: asyncio.run(agentmonitor_logging.aflush()))
+        CONFIGURED[form](url)
+        atexit.register(lambda: asyncio.run(agentmonitor_logging.aflush()))
+        say(3)
+    """,
     "a finaliser before and after": """
         import weakref
         class Owner: pass
@@ -118,6 +126,42 @@ ENDINGS: Dict[str, str] = {
 }
 """Endings that differ in when the events are logged; all of them leave quietly."""
 
+RECONFIGURE = """
+import gc, logging.config
+
+def reconfigure():
+    loggers = {"agent": {"handlers": []}}
+    logging.config.dictConfig({"version": 1, "loggers": loggers})
+    gc.collect()
+"""
+RIGHT_BEFORE: Dict[str, str] = {
+    "a server that is slow": """
+        CONFIGURED[form](url)
+        say(3)
+        reconfigure()
+    """,
+    "a redactor that needs its lock": """
+        def meddle(text):
+            logging.getLogger("new.%d" % id(text)).debug("on the way")
+            return text
+
+        CONFIGURED[form](url, redactor=meddle)
+        say(3)
+        reconfigure()
+    """,
+    "a redactor that is slow": """
+        def dawdle(text):
+            if text.startswith("event"):
+                time.sleep(0.4)
+            return text
+
+        CONFIGURED[form](url, redactor=dawdle)
+        say(3)
+        reconfigure()
+    """,
+}
+"""What is at work when dictConfig closes the handler, and the program ends with it."""
+
 AFTER_SHUTDOWN = """
 import atexit
 atexit.register(lambda: say(2, start=1))
@@ -135,6 +179,26 @@ def test_everything_arrives_once(
     assert_clean(outcome)
     assert "" == outcome.stderr
     assert_delivered_once(server, 500 if "more than" in ending else 3)
+
+
+def test_everything_arrives_once_after_a_dict_config_right_before(
+    interpreter: Interpreter, serve: Callable[..., ScriptedServer]
+) -> None:
+    """What dictConfig does not wait for, the end of the process does."""
+
+    def case(script: str) -> Callable[[], None]:
+        def examine() -> None:
+            server = serve(rule=lambda request: Slow(0.8, Reply(200)))
+            whole = RECONFIGURE + textwrap.dedent(script)
+            outcome = run_form(interpreter, whole, "single", server.url)
+
+            assert_clean(outcome)
+            assert "" == outcome.stderr
+            assert_delivered_once(server, 3)
+
+        return examine
+
+    examine_together({what: case(RIGHT_BEFORE[what]) for what in RIGHT_BEFORE})
 
 
 @pytest.mark.parametrize("form", ["pair", "alone", "function"])

@@ -6,10 +6,12 @@ import asyncio
 import copy
 import json
 import logging
+import logging.config
 import logging.handlers
 import pickle
 import queue
 import threading
+import time
 from typing import Any, Dict, List
 
 import pytest
@@ -700,6 +702,24 @@ def test_a_close_does_not_wait_for_who_reconfigures(server, attach, which) -> No
     thread.join(DEADLINE)
 
     assert not thread.is_alive()
+
+
+def test_a_loss_after_a_dict_config_is_told_though_that_disables_loggers(
+    serve, attach, capfd
+) -> None:
+    """dictConfig does not wait for a server that hangs, and says what comes of it."""
+    server = serve(rule=lambda request: lambda exchange: exchange.hang())
+    handler = attach(server.url, shutdown_timeout=0.5, timeout=1.0)
+    for number in range(200):
+        log.info("event %d", number)
+    server.wait_requests(1)
+    logging.config.dictConfig({"version": 1})
+    deadline = time.monotonic() + DEADLINE
+    while handler.stats().pending and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert {"shutdown": 200} == handler.stats().lost
+    assert "events lost when their handler was closed" in capfd.readouterr().err
 
 
 def test_what_is_logged_as_a_conversion_begins_does_not_end_it(server) -> None:

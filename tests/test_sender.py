@@ -716,7 +716,7 @@ def test_a_close_that_gives_up_ends_only_what_was_there(serve, attach) -> None:
     sender = handler.targets()[0]._sender
     say(1)
     assert handler.flush(DEADLINE)
-    sender.finish(0.0, 0.0)
+    sender.finish(0.0)
     sender.start()
     sender.give_up("when another thread closed it", in_flight=False)
     log.info("afterwards")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import logging.config
@@ -49,9 +50,11 @@ def our_threads() -> List[threading.Thread]:
 
 def wait_until_idle() -> None:
     deadline = time.monotonic() + DEADLINE
-    for thread in our_threads():
-        thread.join(max(0.0, deadline - time.monotonic()))
-    assert [] == our_threads()
+    while our_threads():
+        for thread in our_threads():
+            with contextlib.suppress(RuntimeError):  # it is only just being started
+                thread.join(max(0.0, deadline - time.monotonic()))
+        assert time.monotonic() < deadline, our_threads()
 
 
 def open_files() -> int:
@@ -182,6 +185,145 @@ def an_on_error_that_needs_the_lock_does_not_hold_up_dict_config(
     assert meddler.called.wait(DEADLINE)
     assert 1 == meddler.calls
     assert 1 == len(server.event_ids)
+
+
+def reconfigure_at_once() -> None:
+    """Run dictConfig while our threads are stuck, and see that it does not wait."""
+    began = time.monotonic()
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    assert time.monotonic() - began < PATIENCE
+
+
+def assert_settled(handler: Any, **lost: int) -> None:
+    """Wait until no event of *handler* is pending, and compare the losses."""
+    deadline = time.monotonic() + DEADLINE
+    while handler.stats().pending:
+        assert time.monotonic() < deadline, handler.stats()
+        time.sleep(0.01)
+    stats = handler.stats()
+    assert lost == stats.lost
+    assert stats.accepted == stats.delivered + sum(lost.values())
+
+
+@laws.law_for_each(["single", "alone"])
+def an_on_error_that_waits_for_who_needs_the_lock_does_not_hold_up_dict_config(
+    server: Any, form: str
+) -> None:
+    """on_error may have another thread make a logger, and wait until that is done."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    server.script[:] = [400] * 20
+    with ThreadPoolExecutor(1) as pool:
+
+        def on_error(error: Exception) -> None:
+            pool.submit(Meddler(), error).result()
+
+        handler = configure(server, form, on_error=on_error)
+        for number in range(3):
+            log.info("event %d", number)
+        reconfigure_at_once()
+        assert_settled(handler, rejected=3)
+
+
+@laws.law_for_each(["single", "alone"])
+def a_name_server_that_does_not_answer_does_not_hold_up_dict_config(
+    server: Any, form: str
+) -> None:
+    """The look-up of a host has no time-out: it is nobody's but our threads' to wait."""
+    import socket
+
+    asked, release = threading.Event(), threading.Event()
+    ask = socket.getaddrinfo
+
+    def no_answer(*args: Any, **kwargs: Any) -> Any:
+        asked.set()
+        release.wait(DEADLINE)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    socket.getaddrinfo = no_answer
+    try:
+        url = "https://collector.invalid/api/v1"
+        handler = configure(url, form, shutdown_timeout=1.0)
+        for number in range(300):
+            log.info("event %d", number)
+        assert asked.wait(DEADLINE)
+        reconfigure_at_once()
+        release.set()
+        assert_settled(handler, shutdown=300)
+    finally:
+        release.set()
+        socket.getaddrinfo = ask
+
+
+@laws.law_for_each(["single", "alone"])
+def an_on_error_that_blocks_does_not_hold_up_dict_config(
+    server: Any, form: str
+) -> None:
+    """on_error is called on a thread of ours, in a close as ever, and may take long."""
+    server.script[:] = [400] * 20
+    told, release = threading.Event(), threading.Event()
+    names: List[str] = []
+
+    def on_error(error: Exception) -> None:
+        names.append(threading.current_thread().name)
+        told.set()
+        release.wait(DEADLINE)
+
+    handler = configure(server, form, on_error=on_error)
+    for number in range(3):
+        log.info("event %d", number)
+    reconfigure_at_once()
+    assert told.wait(DEADLINE)
+    release.set()
+
+    assert_settled(handler, rejected=3)
+    assert all(name.startswith("agentmonitor-") for name in names)
+
+
+@laws.law
+def a_redactor_that_blocks_does_not_hold_up_dict_config(server: Any) -> None:
+    """What is not converted when dictConfig goes on is delivered when it can be."""
+    release = threading.Event()
+
+    def redactor(text: str) -> str:
+        release.wait(DEADLINE)
+        return text
+
+    handler = configure(server, redactor=redactor)
+    for number in range(3):
+        log.info("event %d", number)
+    reconfigure_at_once()
+    release.set()
+
+    assert_settled(handler)
+    assert ["event 0", "event 1", "event 2"] == sorted(server.messages())
+    assert 3 == len(server.event_ids)
+
+
+@laws.law
+def a_thread_that_begins_with_a_collection_does_not_hold_up_dict_config(
+    server: Any,
+) -> None:
+    """A new thread of ours may collect a handler before it is known to have begun, and
+    for that logging takes the lock that dictConfig holds."""
+    begin = threading.Thread._set_ident  # type: ignore[attr-defined]
+
+    def collect_and_begin(thread: threading.Thread) -> None:
+        lock: Any = logging._lock  # type: ignore[attr-defined]
+        with lock:
+            begin(thread)
+
+    configure(server)
+    log.info("event")
+    server.wait_requests(1)
+    threading.Thread._set_ident = collect_and_begin  # type: ignore[attr-defined]
+    try:
+        reconfigure_at_once()
+    finally:
+        threading.Thread._set_ident = begin  # type: ignore[attr-defined]
+
+    assert ["event"] == server.messages()
+    wait_until_idle()
 
 
 @laws.law
