@@ -853,7 +853,8 @@ def test_a_trace_removed_in_part_is_what_is_left_of_it(tmp_path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     with contextlib.closing(connection):
         now = (NOON + 10**15) / 1_000_000
-        assert STEP == retention.pruned(connection, Retention(keep_seconds=60), now)
+        pruner = retention.Pruner(connection, Retention(keep_seconds=60))
+        assert STEP == pruner.step(now)
     with EventStore(path) as store:
         (trace,) = all_traces(store, session_id="s", agent_id="bot")
         session = store.read(views.session, "s")
@@ -873,7 +874,7 @@ def test_a_wrong_clock_costs_no_other_event(tmp_path: Path, soon) -> None:
         put(store, [event(n, agent_id=f"a{n}", **strange) for n in range(800)], 100)
         put(store, [event(2_000 + n) for n in range(50)])
     with EventStore(path, retention=Retention(max_bytes=12_000_000)) as store:
-        emptied(store, lambda: store.count() < 600)
+        emptied(store, lambda: store.count() < 700)
         told = store.read(sums.stats, sums.Span(NOON, NOON + 10**14))
 
     assert 50 == told["total"]["events"]
@@ -898,6 +899,37 @@ def test_a_database_keeps_within_its_size_and_gives_space_back(
     assert large > 20_000_000
     assert path.stat().st_size <= limit + 100 * 20_000
     assert iso_8601(NOON + 1_499 * 60_000_000) == newest["started_at"]
+
+
+def test_words_of_what_is_gone_cost_no_other_event(tmp_path: Path, soon) -> None:
+    """What is left fills the limit, where words take as much room as events, too."""
+    path = tmp_path / "a.db"
+    source = random.Random(7)
+    with EventStore(path) as store:
+        for start in range(0, 3_000, 100):
+            # Long words, each of which stands in one event only.
+            said = (f"{source.getrandbits(8_000):x}" for _ in range(200))
+            put(
+                store,
+                [
+                    event(n, input_data={"q": q}, output_data={"a": a})
+                    for n, q, a in zip(range(start, start + 100), said, said)
+                ],
+                at_once=100,
+            )
+    limit = path.stat().st_size // 2
+    with EventStore(path, retention=Retention(max_bytes=limit)) as store:
+        emptied(store, lambda: store.read(size) <= limit)
+        left = store.count()
+
+    assert 1_200 < left <= 1_500
+    assert path.stat().st_size <= limit
+
+
+def size(connection: sqlite3.Connection) -> int:
+    names = ("page_count", "page_size")
+    pages, bytes_ = (connection.execute(f"PRAGMA {n}").fetchone()[0] for n in names)
+    return int(pages * bytes_)
 
 
 @pytest.mark.parametrize(
