@@ -301,6 +301,26 @@ def test_the_list_grows_live_and_never_under_the_reader(collector, open_page) ->
     assert [] == reader.complaints
 
 
+def test_a_page_is_of_the_database_that_the_collector_has(
+    tmp_path: Path, open_page
+) -> None:
+    """Where it comes back with another one, whose numbers go on, the page does too."""
+    with running_collector(tmp_path / "a.db") as collector:
+        post(collector, event(1), event(2))
+        reader = open_page(collector.origin + "/traces")
+        reader.page.get_by_role("link", name="step 2").wait_for()
+        post(collector, event(3))
+        reader.page.get_by_role("link", name="step 3").wait_for()
+        port = int(collector.origin.rpartition(":")[2])
+    with running_collector(tmp_path / "b.db", port=port) as collector:
+        post(collector, *(event(n) for n in range(10, 15)))
+        reader.page.get_by_role("link", name="step 10").wait_for()
+        post(collector, event(20))
+        reader.page.get_by_role("link", name="step 20").wait_for()
+
+        assert 6 == reader.page.locator("a.row").count()
+
+
 def test_a_trace_opens_by_keyboard_and_has_addresses(shop, open_page) -> None:
     """Enter opens, Escape closes, reload and back bring what was there."""
     reader = open_page(shop.origin + "/traces")

@@ -508,28 +508,61 @@ def test_a_stream_is_taken_up_where_it_broke_off(
 
 
 @posix
+@pytest.mark.parametrize("count", [2, 5], ids=["fewer events", "more events"])
 def test_a_collector_that_begins_anew_is_followed_anew(
-    serve: Callable[..., ScriptedServer],
+    serve: Callable[..., ScriptedServer], count: int
 ) -> None:
-    """Where its numbers are lower than before, they count from the start."""
+    """Its numbers count from the start, however short it was away, or however many."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-    newest = [40, 2]
-    streams = [Raw(head), Raw(then="reset"), Raw(head + b": hi\n\n", "hang")]
+
+    def message(kind: str, number: int, **data: Any) -> bytes:
+        text = f"event: {kind}\nid: {number}\ndata: {json.dumps(data)}\n\n"
+        return text.encode()
+
+    first = head + message("database", 4, database="one", revision=4)
+    other = head + message("database", 4, database="two", revision=count)
+    new = message("events", count, events=[{"id": count, "name": "new"}])
+    streams = [Raw(first), Raw(other, "hang"), Raw(other + new, "hang")]
 
     def rule(request: Any) -> Any:
         if "/stream" in request.line:
             return streams.pop(0)
-        number = newest.pop(0) if newest else 2
-        return Reply(200, {"events": [{"id": number}], "next": None}, store=False)
+        return Reply(200, {"events": [{"id": 4}], "next": None}, store=False)
 
     server = serve(rule=rule)
     with tailing(server.url, "-n", "0") as running:
-        running.wait(lambda: len(running.complained) == 3)
+        running.wait(lambda: running.said)
         assert 0 == running.end()
 
-    assert "emptied" in running.complained[1]
-    last = [r for r in server.requests if "/stream" in r.line][-1]
-    assert "0" == last.headers["last-event-id"]
+    assert ["The collector was emptied, or has another database."] == running.complained
+    asked = [r for r in server.requests if "/stream" in r.line]
+    assert ["4", "0"] == [r.headers["last-event-id"] for r in asked[1:]]
+
+
+@posix
+def test_nothing_of_another_database_is_missed(tmp_path: Path) -> None:
+    """A file that was put in the place of the one that was followed is shown whole."""
+    with running_collector(tmp_path / "a.db", KEY) as first:
+        port, url = int(first.url.split(":")[2].partition("/")[0]), first.url
+        send(url, event("old"))
+        with tailing(url) as running:
+            running.wait(lambda: running.said)
+            send(url, event("while"))
+            running.wait(lambda: len(running.said) == 2)
+            first._server.should_exit = True
+            with contextlib.suppress(Exception):
+                first.wait()
+            first.store.close()
+            with running_collector(tmp_path / "b.db", KEY, port=port):
+                send(url, event("new-1"), event("new-2"))
+                running.wait(lambda: len(running.said) == 4)
+                code = running.end()
+
+    assert 0 == code
+    assert ["old", "while", "new-1", "new-2"] == [
+        row.split()[4] for row in running.said
+    ]
+    assert "The collector was emptied, or has another database." in running.complained
 
 
 @posix

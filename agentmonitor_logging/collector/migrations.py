@@ -63,6 +63,12 @@ def _claim(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def identity(connection: sqlite3.Connection) -> str:
+    """Return what tells this database from any other: when it was made, to the µs."""
+    (made_at,) = connection.execute("SELECT min(applied_at) FROM migrations").fetchone()
+    return str(made_at)
+
+
 def _applied(connection: sqlite3.Connection) -> Set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM migrations")}
 

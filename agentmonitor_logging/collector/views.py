@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import sessions, traces
 from .details import error_of, metadata_of, name_of, tokens_of
+from .migrations import identity
 from .questions import HAS_MARK, NO_ERROR, Following, Question
 from .search import is_no_word
 from .store import MAX_PAGE_BYTES, StoredEvent
@@ -49,6 +50,11 @@ def revision(connection: sqlite3.Connection) -> int:
     """Return the number of the newest event."""
     (newest,) = connection.execute("SELECT max(seq) FROM events").fetchone()
     return int(newest or 0)
+
+
+def database(connection: sqlite3.Connection) -> Tuple[str, int]:
+    """Return what tells the database from others, and its revision."""
+    return identity(connection), revision(connection)
 
 
 def trace_list(connection: sqlite3.Connection, asked: Question) -> Dict[str, Any]:
