@@ -22,6 +22,7 @@ pytest.importorskip("click", reason="needs the extra: collector")
 pytest.importorskip("rich", reason="needs the extra: collector")
 
 from agentmonitor_logging.collector import RunningCollector, running_collector
+from agentmonitor_logging.collector.validation import rows_from_events
 from agentmonitor_logging.terminal import forest as forests
 from agentmonitor_logging.terminal.forest import Forest, walk
 from agentmonitor_logging.terminal.harmless import fitted, harmless
@@ -269,6 +270,22 @@ def test_calls_stand_below_their_callers() -> None:
     ]
 
 
+def test_ids_are_told_apart_to_their_ends() -> None:
+    """However long they are, and whatever is in them."""
+    long, odd = "runs/" * 20, "run\u00a0"
+    forest = Forest(clock=lambda: 0.0)
+    trees = [
+        *forest.add([span(1, long + "b", long + "a", trace=long + "2")]),
+        *forest.add([span(2, odd + "b", odd, trace=odd)]),
+        *forest.add([span(3, "a", trace=long + "1"), span(4, "a", trace="run ")]),
+        *forest.add([span(5, long + "a", trace=long + "2"), span(6, odd, trace=odd)]),
+    ]
+
+    assert [[(3, 0)], [(4, 0)], [(5, 0), (1, 1)], [(6, 0), (2, 1)]] == [
+        [(one.id, len(way)) for one, way in walk(tree)] for tree in trees
+    ]
+
+
 def test_a_tree_is_handed_out_when_its_root_has_come() -> None:
     """Until then it grows; what came beside the root belongs to it."""
     forest = Forest(clock=lambda: 0.0)
@@ -392,6 +409,28 @@ def test_what_is_not_asked_for_is_not_shown(collector: RunningCollector) -> None
     assert ["call"] == names("--type", "tool_call")
     assert ["bad"] == names("--status", "error")
     assert ["talk"] == names("--session", "s-1")
+
+
+def test_an_event_has_the_same_ids_read_whole_as_in_a_stream() -> None:
+    """Those that the collector keeps: it cuts them, and mends halves of characters."""
+    names = ("trace_id", "span_id", "parent_span_id", "session_id")
+    metadata = {name: f"{name}\ud800" * 99 for name in names}
+    (row,) = rows_from_events([event("long", metadata=metadata)])
+    told = {name: getattr(row, name) for name in names}
+
+    assert span_from(told)[1:5] == span_from_event({"metadata": metadata})[1:5]
+
+
+@pytest.mark.parametrize("session", ["user:ann@example.com/" * 9, "Gespr\xe4ch\xa01"])
+def test_a_session_is_found_whatever_it_is_called(
+    collector: RunningCollector, session: str
+) -> None:
+    """By all of its name, of which more may be there than a line could show."""
+    named = {"metadata": {"session_id": session}}
+    send(collector.url, event("talk", **named), event("other"))
+    done = tail(collector.url, "--no-follow", "--session", session)
+
+    assert ["talk"] == [row.split()[4] for row in done.stdout.splitlines()]
 
 
 def test_an_empty_collector_has_nothing_to_show(collector: RunningCollector) -> None:
