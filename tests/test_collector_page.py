@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import shutil
 import threading
 import time
@@ -421,6 +422,31 @@ def test_a_session_reads_as_a_conversation(collector, open_page) -> None:
     ]
 
     assert sorted(places) == places
+    assert [] == reader.complaints
+
+
+def test_a_turn_that_comes_late_stands_where_it_belongs(collector, open_page) -> None:
+    """Out of a spool, perhaps, and long after others were looked at."""
+
+    def say(*numbers: int) -> None:
+        named = {"metadata": {"session_id": "talk"}}
+        said = [
+            event(n, output_data={"value": f"reply {n}!"}, **named) for n in numbers
+        ]
+        post(collector, *said)
+
+    say(30, 10, *(n for n in range(100, 180) if n != 175))
+    reader = open_page(collector.origin + "/sessions/talk")
+    reader.page.get_by_text("reply 10!").wait_for()
+    reader.page.get_by_role("button", name="Load more").click()
+    reader.page.get_by_text("reply 179!").wait_for()
+    for late in (20, 200, 0, 175):
+        say(late)
+        reader.page.get_by_text(f"reply {late}!").wait_for()
+    text = reader.page.locator("main").inner_text()
+    shown = [int(number) for number in re.findall(r"reply (\d+)!", text)]
+
+    assert [0, 10, 20, 30, *range(100, 180), 200] == shown
     assert [] == reader.complaints
 
 

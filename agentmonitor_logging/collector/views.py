@@ -15,7 +15,7 @@ from .store import MAX_PAGE_BYTES, StoredEvent
 from .times import iso_8601
 from .traces import Trace
 from .validation import Row
-from .walking import Found, cursor_of, walked
+from .walking import Found, Key, cursor_of, walked
 
 MAX_SPANS = 2_000
 """Calls of one trace that are shown: more than a page can draw, or a person read."""
@@ -106,10 +106,12 @@ def turns(
     found = walked(connection, asked.way, asked.wanted, asked.limit, asked.after)
     page: List[Turn] = []
     size = 0
+    key: Optional[Key] = None
     for number, row in found.rows:
         if size > MAX_PAGE_BYTES:
-            return page, cursor_of((page[-1].trace["id"],))
+            return page, cursor_of(key)
         trace = Trace(*row)
+        key = (trace.first_us, number)
         said = connection.execute(
             "SELECT input_data, output_data FROM events WHERE seq = ?", (trace.shown,)
         ).fetchone() or (None, None)
