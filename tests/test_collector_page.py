@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import logging
+import re
 import shutil
 import threading
 import time
@@ -303,6 +304,26 @@ def test_the_list_grows_live_and_never_under_the_reader(collector, open_page) ->
     assert [] == reader.complaints
 
 
+def test_a_page_is_of_the_database_that_the_collector_has(
+    tmp_path: Path, open_page
+) -> None:
+    """Where it comes back with another one, whose numbers go on, the page does too."""
+    with running_collector(tmp_path / "a.db") as collector:
+        post(collector, event(1), event(2))
+        reader = open_page(collector.origin + "/traces")
+        reader.page.get_by_role("link", name="step 2").wait_for()
+        post(collector, event(3))
+        reader.page.get_by_role("link", name="step 3").wait_for()
+        port = int(collector.origin.rpartition(":")[2])
+    with running_collector(tmp_path / "b.db", port=port) as collector:
+        post(collector, *(event(n) for n in range(10, 15)))
+        reader.page.get_by_role("link", name="step 10").wait_for()
+        post(collector, event(20))
+        reader.page.get_by_role("link", name="step 20").wait_for()
+
+        assert 6 == reader.page.locator("a.row").count()
+
+
 def test_a_trace_opens_by_keyboard_and_has_addresses(shop, open_page) -> None:
     """Enter opens, Escape closes, reload and back bring what was there."""
     reader = open_page(shop.origin + "/traces")
@@ -490,6 +511,31 @@ def test_a_session_reads_as_a_conversation(collector, open_page) -> None:
     ]
 
     assert sorted(places) == places
+    assert [] == reader.complaints
+
+
+def test_a_turn_that_comes_late_stands_where_it_belongs(collector, open_page) -> None:
+    """Out of a spool, perhaps, and long after others were looked at."""
+
+    def say(*numbers: int) -> None:
+        named = {"metadata": {"session_id": "talk"}}
+        said = [
+            event(n, output_data={"value": f"reply {n}!"}, **named) for n in numbers
+        ]
+        post(collector, *said)
+
+    say(30, 10, *(n for n in range(100, 180) if n != 175))
+    reader = open_page(collector.origin + "/sessions/talk")
+    reader.page.get_by_text("reply 10!").wait_for()
+    reader.page.get_by_role("button", name="Load more").click()
+    reader.page.get_by_text("reply 179!").wait_for()
+    for late in (20, 200, 0, 175):
+        say(late)
+        reader.page.get_by_text(f"reply {late}!").wait_for()
+    text = reader.page.locator("main").inner_text()
+    shown = [int(number) for number in re.findall(r"reply (\d+)!", text)]
+
+    assert [0, 10, 20, 30, *range(100, 180), 200] == shown
     assert [] == reader.complaints
 
 

@@ -70,6 +70,8 @@ class Stream:
         assert "text/event-stream" in self.answer.headers["Content-Type"]
         self._lines = self.answer.iter_lines(chunk_size=1, decode_unicode=True)
         assert ": following" == next(self._lines)
+        kind, self.after, self.opening = self.next()
+        assert "database" == kind
 
     def next(self) -> Tuple[str, int, Dict[str, Any]]:
         """Return kind, id and data of the next message."""
@@ -118,6 +120,24 @@ def test_a_stream_of_events_tells_each_once_in_order(collector, http) -> None:
             assert ids[-1] == revision == data["revision"]
 
     assert list(range(1, 501)) == ids
+
+
+def test_a_stream_says_first_of_which_database_it_is(
+    collector, http, tmp_path: Path
+) -> None:
+    """Who followed another, or this one when it had more, knows it from that."""
+    post(http, collector, event(1), event(2))
+    with Stream(http, collector, after=7) as one, Stream(http, collector) as again:
+        pass
+    with running_collector(tmp_path / "b.db") as other:
+        post(http, other, event(1), event(2))
+        with Stream(http, other) as another:
+            pass
+
+    assert [2, 2, 2] == [s.opening["revision"] for s in (one, again, another)]
+    assert [7, 2, 2] == [s.after for s in (one, again, another)]
+    assert one.opening["database"] == again.opening["database"]
+    assert one.opening["database"] != another.opening["database"]
 
 
 @pytest.mark.parametrize("how", ["query", "header"])

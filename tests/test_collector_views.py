@@ -328,20 +328,46 @@ def test_a_session_reads_as_a_conversation(store: EventStore) -> None:
                 )
             ],
         )
-    said_in_order = []
-    pairs: List[Tuple[str, str]] = [("limit", "2")]
-    while True:
-        page, cursor = store.read(views.turns, questions.of_turns("s", pairs))
-        said_in_order += [json.loads(views.turn_text(turn)) for turn in page]
-        if cursor is None:
-            break
-        pairs = [("limit", "2"), ("cursor", cursor)]
+    said_in_order = all_turns(store, "s")
 
     assert [f"answer {n}" for n in range(5)] == [
         turn["output_data"]["value"] for turn in said_in_order
     ]
     assert "question 4" == said_in_order[-1]["trace"]["input"]
     assert store.read(views.session, "nobody's") is None
+
+
+def all_turns(store: EventStore, session: str) -> List[Dict[str, Any]]:
+    """Follow the cursor to the end."""
+    found: List[Dict[str, Any]] = []
+    pairs: List[Tuple[str, str]] = [("limit", "2")]
+    while True:
+        page, cursor = store.read(views.turns, questions.of_turns(session, pairs))
+        found += [json.loads(views.turn_text(turn)) for turn in page]
+        if cursor is None:
+            return found
+        pairs = [("limit", "2"), ("cursor", cursor)]
+
+
+def test_the_turns_of_a_session_stand_in_the_order_of_time(store: EventStore) -> None:
+    """In whatever order they came, and though a trace is begun by a later event."""
+    minutes = list(range(9))
+    random.Random(7).shuffle(minutes)
+    for minute in minutes:
+        trace = {"trace_id": f"{minute:032x}", "session_id": "s"}
+        inner = {**trace, "parent_span_id": "1", "span_id": "2"}
+        # The outermost call began first, and its event comes last.
+        put(store, [event(2 * minute + 5, metadata=inner)])
+        outer = {"trace_id": trace["trace_id"], "span_id": "1"}
+        put(store, [event(100 + 2 * minute, metadata=outer)])
+        begun = {"timestamp": iso_8601(NOON + minute * 60_000_000)}
+        put(store, [event(200 + minute, metadata=outer, **begun)])
+    put(store, [event(300, metadata={"session_id": "s"}, **begun)])
+    put(store, [event(301, metadata={"session_id": "another"})])
+    times = [turn["trace"]["started_at"] for turn in all_turns(store, "s")]
+
+    assert 10 == len(times)
+    assert sorted(times) == times
 
 
 def test_a_trace_has_its_spans_in_order_and_no_payload(store: EventStore) -> None:
@@ -744,7 +770,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(
     with sqlite3.connect(path) as connection:
         for table in "indexed traces marks sessions sums search".split():
             connection.execute(f"DROP TABLE {table}")
-        connection.execute("DELETE FROM migrations WHERE name = 'm002_views'")
+        connection.execute("DELETE FROM migrations WHERE name > 'm002'")
     connection.close()
 
     with EventStore(path) as store:
@@ -752,6 +778,31 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(
 
     assert expected[1] == found[1]
     assert by_id(expected[0]) == by_id(found[0])
+
+
+def test_a_database_without_turns_gets_them(tmp_path: Path) -> None:
+    """Those of the traces that it has, in the order of time."""
+    path = tmp_path / "a.db"
+    with EventStore(path) as store:
+        put(store, many(300))
+        expected = all_turns(store, "talk-3")
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            """
+            ALTER TABLE marks RENAME TO newer;
+            CREATE TABLE marks (kind TEXT NOT NULL, value TEXT NOT NULL,
+                trace INTEGER NOT NULL, PRIMARY KEY (kind, value, trace)) WITHOUT ROWID;
+            INSERT INTO marks SELECT kind, value, trace FROM newer;
+            DROP TABLE newer;
+            CREATE INDEX marks_trace ON marks (trace);
+            DELETE FROM migrations WHERE name = 'm003_turns';
+            """
+        )
+    connection.close()
+
+    assert len(expected) > 2
+    with EventStore(path) as store:
+        assert expected == all_turns(store, "talk-3")
 
 
 def by_id(found: List[Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
@@ -905,7 +956,8 @@ def test_a_trace_removed_in_part_is_what_is_left_of_it(tmp_path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     with contextlib.closing(connection):
         now = (NOON + 10**15) / 1_000_000
-        assert STEP == retention.pruned(connection, Retention(keep_seconds=60), now)
+        pruner = retention.Pruner(connection, Retention(keep_seconds=60))
+        assert STEP == pruner.step(now)
     with EventStore(path) as store:
         (trace,) = all_traces(store, session_id="s", agent_id="bot")
         session = store.read(views.session, "s")
@@ -925,7 +977,7 @@ def test_a_wrong_clock_costs_no_other_event(tmp_path: Path, soon) -> None:
         put(store, [event(n, agent_id=f"a{n}", **strange) for n in range(800)], 100)
         put(store, [event(2_000 + n) for n in range(50)])
     with EventStore(path, retention=Retention(max_bytes=12_000_000)) as store:
-        emptied(store, lambda: store.count() < 600)
+        emptied(store, lambda: store.count() < 700)
         told = store.read(sums.stats, sums.Span(NOON, NOON + 10**14))
 
     assert 50 == told["total"]["events"]
@@ -950,6 +1002,37 @@ def test_a_database_keeps_within_its_size_and_gives_space_back(
     assert large > 20_000_000
     assert path.stat().st_size <= limit + 100 * 20_000
     assert iso_8601(NOON + 1_499 * 60_000_000) == newest["started_at"]
+
+
+def test_words_of_what_is_gone_cost_no_other_event(tmp_path: Path, soon) -> None:
+    """What is left fills the limit, where words take as much room as events, too."""
+    path = tmp_path / "a.db"
+    source = random.Random(7)
+    with EventStore(path) as store:
+        for start in range(0, 3_000, 100):
+            # Long words, each of which stands in one event only.
+            said = (f"{source.getrandbits(8_000):x}" for _ in range(200))
+            put(
+                store,
+                [
+                    event(n, input_data={"q": q}, output_data={"a": a})
+                    for n, q, a in zip(range(start, start + 100), said, said)
+                ],
+                at_once=100,
+            )
+    limit = path.stat().st_size // 2
+    with EventStore(path, retention=Retention(max_bytes=limit)) as store:
+        emptied(store, lambda: store.read(size) <= limit)
+        left = store.count()
+
+    assert 1_200 < left <= 1_500
+    assert path.stat().st_size <= limit
+
+
+def size(connection: sqlite3.Connection) -> int:
+    names = ("page_count", "page_size")
+    pages, bytes_ = (connection.execute(f"PRAGMA {n}").fetchone()[0] for n in names)
+    return int(pages * bytes_)
 
 
 @pytest.mark.parametrize(

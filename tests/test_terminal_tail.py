@@ -22,6 +22,7 @@ pytest.importorskip("click", reason="needs the extra: collector")
 pytest.importorskip("rich", reason="needs the extra: collector")
 
 from agentmonitor_logging.collector import RunningCollector, running_collector
+from agentmonitor_logging.collector.validation import rows_from_events
 from agentmonitor_logging.terminal import forest as forests
 from agentmonitor_logging.terminal.forest import Forest, walk
 from agentmonitor_logging.terminal.harmless import fitted, harmless
@@ -269,6 +270,22 @@ def test_calls_stand_below_their_callers() -> None:
     ]
 
 
+def test_ids_are_told_apart_to_their_ends() -> None:
+    """However long they are, and whatever is in them."""
+    long, odd = "runs/" * 20, "run\u00a0"
+    forest = Forest(clock=lambda: 0.0)
+    trees = [
+        *forest.add([span(1, long + "b", long + "a", trace=long + "2")]),
+        *forest.add([span(2, odd + "b", odd, trace=odd)]),
+        *forest.add([span(3, "a", trace=long + "1"), span(4, "a", trace="run ")]),
+        *forest.add([span(5, long + "a", trace=long + "2"), span(6, odd, trace=odd)]),
+    ]
+
+    assert [[(3, 0)], [(4, 0)], [(5, 0), (1, 1)], [(6, 0), (2, 1)]] == [
+        [(one.id, len(way)) for one, way in walk(tree)] for tree in trees
+    ]
+
+
 def test_a_tree_is_handed_out_when_its_root_has_come() -> None:
     """Until then it grows; what came beside the root belongs to it."""
     forest = Forest(clock=lambda: 0.0)
@@ -394,6 +411,28 @@ def test_what_is_not_asked_for_is_not_shown(collector: RunningCollector) -> None
     assert ["talk"] == names("--session", "s-1")
 
 
+def test_an_event_has_the_same_ids_read_whole_as_in_a_stream() -> None:
+    """Those that the collector keeps: it cuts them, and mends halves of characters."""
+    names = ("trace_id", "span_id", "parent_span_id", "session_id")
+    metadata = {name: f"{name}\ud800" * 99 for name in names}
+    (row,) = rows_from_events([event("long", metadata=metadata)])
+    told = {name: getattr(row, name) for name in names}
+
+    assert span_from(told)[1:5] == span_from_event({"metadata": metadata})[1:5]
+
+
+@pytest.mark.parametrize("session", ["user:ann@example.com/" * 9, "Gespr\xe4ch\xa01"])
+def test_a_session_is_found_whatever_it_is_called(
+    collector: RunningCollector, session: str
+) -> None:
+    """By all of its name, of which more may be there than a line could show."""
+    named = {"metadata": {"session_id": session}}
+    send(collector.url, event("talk", **named), event("other"))
+    done = tail(collector.url, "--no-follow", "--session", session)
+
+    assert ["talk"] == [row.split()[4] for row in done.stdout.splitlines()]
+
+
 def test_an_empty_collector_has_nothing_to_show(collector: RunningCollector) -> None:
     """That is no error."""
     done = tail(collector.url, "--no-follow")
@@ -508,28 +547,61 @@ def test_a_stream_is_taken_up_where_it_broke_off(
 
 
 @posix
+@pytest.mark.parametrize("count", [2, 5], ids=["fewer events", "more events"])
 def test_a_collector_that_begins_anew_is_followed_anew(
-    serve: Callable[..., ScriptedServer],
+    serve: Callable[..., ScriptedServer], count: int
 ) -> None:
-    """Where its numbers are lower than before, they count from the start."""
+    """Its numbers count from the start, however short it was away, or however many."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-    newest = [40, 2]
-    streams = [Raw(head), Raw(then="reset"), Raw(head + b": hi\n\n", "hang")]
+
+    def message(kind: str, number: int, **data: Any) -> bytes:
+        text = f"event: {kind}\nid: {number}\ndata: {json.dumps(data)}\n\n"
+        return text.encode()
+
+    first = head + message("database", 4, database="one", revision=4)
+    other = head + message("database", 4, database="two", revision=count)
+    new = message("events", count, events=[{"id": count, "name": "new"}])
+    streams = [Raw(first), Raw(other, "hang"), Raw(other + new, "hang")]
 
     def rule(request: Any) -> Any:
         if "/stream" in request.line:
             return streams.pop(0)
-        number = newest.pop(0) if newest else 2
-        return Reply(200, {"events": [{"id": number}], "next": None}, store=False)
+        return Reply(200, {"events": [{"id": 4}], "next": None}, store=False)
 
     server = serve(rule=rule)
     with tailing(server.url, "-n", "0") as running:
-        running.wait(lambda: len(running.complained) == 3)
+        running.wait(lambda: running.said)
         assert 0 == running.end()
 
-    assert "emptied" in running.complained[1]
-    last = [r for r in server.requests if "/stream" in r.line][-1]
-    assert "0" == last.headers["last-event-id"]
+    assert ["The collector was emptied, or has another database."] == running.complained
+    asked = [r for r in server.requests if "/stream" in r.line]
+    assert ["4", "0"] == [r.headers["last-event-id"] for r in asked[1:]]
+
+
+@posix
+def test_nothing_of_another_database_is_missed(tmp_path: Path) -> None:
+    """A file that was put in the place of the one that was followed is shown whole."""
+    with running_collector(tmp_path / "a.db", KEY) as first:
+        port, url = int(first.url.split(":")[2].partition("/")[0]), first.url
+        send(url, event("old"))
+        with tailing(url) as running:
+            running.wait(lambda: running.said)
+            send(url, event("while"))
+            running.wait(lambda: len(running.said) == 2)
+            first._server.should_exit = True
+            with contextlib.suppress(Exception):
+                first.wait()
+            first.store.close()
+            with running_collector(tmp_path / "b.db", KEY, port=port):
+                send(url, event("new-1"), event("new-2"))
+                running.wait(lambda: len(running.said) == 4)
+                code = running.end()
+
+    assert 0 == code
+    assert ["old", "while", "new-1", "new-2"] == [
+        row.split()[4] for row in running.said
+    ]
+    assert "The collector was emptied, or has another database." in running.complained
 
 
 @posix

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, AsyncIterator, Callable, Set
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Dict, Set
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -75,16 +75,18 @@ class Followers:
 
         end = self._store.when_stored(tell)
         try:
-            after = asked.after
-            if after is None:
-                after = await run_in_threadpool(self._store.read, views.revision)
-            # The head goes out at once, so that the reader knows it is connected.
+            name, newest = await run_in_threadpool(self._store.read, views.database)
+            after = newest if asked.after is None else asked.after
+            # The head goes out at once, so that the reader knows it is connected, and
+            # to what: after another database it would wait for numbers that have been.
             yield ": following\n\n"
+            yield _message("database", after, {"database": name, "revision": newest})
             while not self._ended:
                 changed = await self._changes(asked, after)
                 after = changed.revision
                 if changed.told:
-                    yield _message(asked.of, changed)
+                    told = {asked.of: changed.told, "revision": after}
+                    yield _message(asked.of, after, told)
                 if not (changed.more or await self._is_news(news)):
                     yield ": alive\n\n"
         finally:
@@ -119,6 +121,5 @@ class _Stream(StreamingResponse):
             self._over()
 
 
-def _message(of: str, changed: views.Changes) -> str:
-    data = json.dumps({of: changed.told, "revision": changed.revision})
-    return f"event: {of}\nid: {changed.revision}\ndata: {data}\n\n"
+def _message(event: str, number: int, data: Dict[str, Any]) -> str:
+    return f"event: {event}\nid: {number}\ndata: {json.dumps(data)}\n\n"

@@ -41,6 +41,7 @@ def index(connection: sqlite3.Connection, events: Sequence[Numbered]) -> None:
         texts.append((seq, search.text_of(row, one.name, metadata)))
     numbers = traces.stored(connection, grown.values())
     new = {key: traces.mark(connection, numbers[key], marks[key]) for key in grown}
+    traces.place(connection, numbers.values())
     _store_sessions(connection, talks, new)
     sums.write(connection)
     search.add(connection, texts)

@@ -63,6 +63,12 @@ def _claim(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def identity(connection: sqlite3.Connection) -> str:
+    """Return what tells this database from any other: when it was made, to the µs."""
+    (made_at,) = connection.execute("SELECT min(applied_at) FROM migrations").fetchone()
+    return str(made_at)
+
+
 def _applied(connection: sqlite3.Connection) -> Set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM migrations")}
 
@@ -201,4 +207,22 @@ def _m002_sessions_and_sums(connection: sqlite3.Connection) -> None:
         " agent_id TEXT NOT NULL, event_type TEXT NOT NULL, events INTEGER NOT NULL,"
         " errors INTEGER NOT NULL, cost_usd REAL, tokens INTEGER, latencies TEXT,"
         " PRIMARY KEY (resolution, start_us, agent_id, event_type)) WITHOUT ROWID"
+    )
+
+
+@migration
+def m003_turns(connection: sqlite3.Connection) -> None:
+    """Find the traces of a session in the order in which they began.
+
+    They may come in another one: out of a spool, or from several programs.
+    """
+    connection.execute("ALTER TABLE marks ADD COLUMN first_us INTEGER")
+    connection.execute(
+        "UPDATE marks SET first_us ="
+        " (SELECT first_us FROM traces WHERE traces.id = marks.trace)"
+        " WHERE kind = 'session_id'"
+    )
+    connection.execute(
+        "CREATE INDEX marks_turns ON marks (value, first_us, trace)"
+        " WHERE kind = 'session_id'"
     )

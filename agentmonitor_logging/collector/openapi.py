@@ -296,6 +296,14 @@ def _paths_of_views() -> Dict[str, Schema]:
     }
 
 
+_MESSAGES = (
+    "The first message is `database`, with its name and its revision. Where the name is"
+    " another than before, or the revision is below `after`, the numbers have begun"
+    " anew: follow after 0. The others are `traces` or `events`, each with the revision"
+    " up to which it tells, which is its id."
+)
+
+
 def _paths_of_others() -> Dict[str, Schema]:
     of = {"enum": ["traces", "events"], "default": "traces"}
     return {
@@ -309,7 +317,10 @@ def _paths_of_others() -> Dict[str, Schema]:
         "/stream": {
             "get": _operation(
                 "Be told what is new as it comes.",
-                _answer({"type": "string"}, "text/event-stream"),
+                {
+                    **_answer({"type": "string"}, "text/event-stream"),
+                    "description": _MESSAGES,
+                },
                 query={"of": of, "after": _COUNT, **_FILTERS},
             )
         },

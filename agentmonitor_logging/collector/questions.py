@@ -52,9 +52,9 @@ _BY_WORDS = (
     " AND lone.shown = events.seq"
     " ORDER BY hits.rowid DESC"
 )
-_BY_MARK_OLDEST_FIRST = (
-    "SELECT trace, trace FROM marks WHERE kind = ? AND value = ? AND trace > ?"
-    " ORDER BY trace ASC LIMIT ?"
+_OF_SESSION = (
+    "SELECT trace, first_us, trace FROM marks WHERE kind = 'session_id' AND value = ?"
+    " AND (first_us, trace) > (?, ?) ORDER BY first_us, trace LIMIT ?"
 )
 HAS_MARK = "SELECT 1 FROM marks WHERE kind = ? AND value = ? AND trace = ?"
 """Finds out whether a trace can be found by a mark."""
@@ -164,7 +164,7 @@ def of_sessions(items: Items) -> Question:
 def of_turns(session_id: str, items: Items) -> Question:
     """Return which traces `GET /sessions/{session_id}` asks for, oldest first."""
     query = checked(items, _PAGING)
-    way = Way(_BY_MARK_OLDEST_FIRST, ("session_id", session_id), (0,))
+    way = Way(_OF_SESSION, (session_id,), (-NEWEST, 0))
     return _question(query, way, Filter("traces", traces.TABLE.columns))
 
 

@@ -8,6 +8,7 @@ writer, so that nobody waits for it.
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -21,6 +22,17 @@ from .validation import Row
 
 STEP = 500
 """Events that go in one transaction."""
+
+_MERGE_COST = 100
+"""How much of the writer's time a merge is worth, in events removed."""
+
+_MAX_DEAD = 1 / 16
+"""How much of a database that is full may be words of events that are gone. To have
+less of them, all of the index would have to be merged more often."""
+
+_MAX_GROWTH = 1 / 8
+"""By how much a database may grow while its index is merged: where events come faster
+than that goes, others have to go."""
 
 MIN_BYTES = 10 * 1024 * 1024
 """What a database may at least take: it has a size when it is empty, too."""
@@ -69,45 +81,86 @@ def bytes_of(text: str) -> int:
     return size
 
 
-def pruned(connection: sqlite3.Connection, policy: Retention, now: float) -> int:
-    """Let go of some of what may not stay; return how many events it was.
+class Pruner:
+    """Let go of what *policy* does not allow to stay, on the writer's *connection*.
 
-    To be called until that is none; *now* is in seconds since 1970.
+    What is removed stays in the index of words, twice even, until that is merged. So
+    where room is wanted, the index is merged before any further event goes.
     """
-    with transaction(connection):
-        gone = _remove_some(connection, policy, now)
-        if gone:
-            search.tidy(connection)
-    if gone:
-        # A page a step, and only a script is stepped to its end.
-        connection.executescript("PRAGMA incremental_vacuum")
-    return gone
 
+    def __init__(self, connection: sqlite3.Connection, policy: Retention) -> None:
+        self._connection = connection
+        self._policy = policy
+        self._dead = math.inf
+        """Characters removed since the index was merged: at the start nobody knows."""
+        self._merging = False
+        self._most = math.inf
+        """Bytes above which the end of a merge is not waited for."""
 
-def _remove_some(connection: sqlite3.Connection, policy: Retention, now: float) -> int:
-    gone = 0
-    too_large = _is_too_large(connection, policy)
-    while gone < STEP:
-        row = connection.execute(
+    def step(self, now: float) -> int:
+        """Do some of it; return how much that was, in events.
+
+        To be called until that is none; *now* is in seconds since 1970.
+        """
+        if self._is_above(self._used()) and self._merged():
+            done = _MERGE_COST
+        else:
+            done = self._remove_some(now)
+        # Whoever adds to an index merges some of it too, and leaves pages free.
+        if done or self._is_above(self._bytes("page_count")):
+            # A page a step, and only a script is stepped to its end.
+            self._connection.executescript("PRAGMA incremental_vacuum")
+        return done
+
+    def _merged(self) -> bool:
+        """Merge some of the index if much of it is dead; return whether it was."""
+        used = self._used()
+        if used > self._most if self._merging else self._dead < used * _MAX_DEAD:
+            return False
+        with transaction(self._connection):
+            merged = search.tidy(self._connection, anew=not self._merging)
+        if not self._merging:
+            self._dead, self._most = 0, used * (1 + _MAX_GROWTH)
+        self._merging = merged
+        return merged
+
+    def _remove_some(self, now: float) -> int:
+        gone = 0
+        with transaction(self._connection):
+            while gone < STEP:
+                number, oldest = self._oldest(now)
+                if oldest is None:
+                    break
+                events, characters = _remove(self._connection, number, oldest)
+                gone += events
+                self._dead += characters
+            if gone:
+                search.tidy(self._connection)
+        return gone
+
+    def _oldest(self, now: float) -> Tuple[int, Optional[Trace]]:
+        """Return the trace that is to go next, and its number."""
+        row = self._connection.execute(
             f"SELECT id, {traces.TABLE.columns} FROM traces ORDER BY revision LIMIT 1"  # noqa: S608 - names
         ).fetchone()
         if row is None:
-            return gone
-        number, oldest = row[0], Trace(*row[1:])
-        if not too_large and not _is_too_old(connection, oldest, policy, now):
-            return gone
-        gone += _remove(connection, number, oldest)
-    return gone
+            return 0, None
+        oldest = Trace(*row[1:])
+        may_go = self._is_above(self._used()) or _is_too_old(
+            self._connection, oldest, self._policy, now
+        )
+        return row[0], oldest if may_go else None
 
+    def _is_above(self, size: float) -> bool:
+        return self._policy.max_bytes is not None and size > self._policy.max_bytes
 
-def _is_too_large(connection: sqlite3.Connection, policy: Retention) -> bool:
-    if policy.max_bytes is None:
-        return False
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return bool((pages - free) * size > policy.max_bytes)
+    def _used(self) -> int:
+        return self._bytes("page_count") - self._bytes("freelist_count")
+
+    def _bytes(self, pages: str) -> int:
+        (count,) = self._connection.execute(f"PRAGMA {pages}").fetchone()
+        (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        return int(count * size)
 
 
 def _is_too_old(
@@ -122,8 +175,13 @@ def _is_too_old(
     return row is None or row[0] < (now - policy.keep_seconds) * SECOND
 
 
-def _remove(connection: sqlite3.Connection, number: int, trace: Trace) -> int:
-    """Remove a trace, or of a large one what goes in one step."""
+def _remove(
+    connection: sqlite3.Connection, number: int, trace: Trace
+) -> Tuple[int, int]:
+    """Remove a trace, or of a large one what goes in one step.
+
+    Returns how many events it was, and how many characters of the index are now dead.
+    """
     events = _events(connection, trace)
     sums = Sums()
     talks: Dict[str, Trace] = {}
@@ -151,7 +209,7 @@ def _remove(connection: sqlite3.Connection, number: int, trace: Trace) -> int:
         _remove_row(connection, number)
     else:
         traces.TABLE.update(connection, number, rest)
-    return max(1, len(events))
+    return max(1, len(events)), sum(len(text) for _, text in texts)
 
 
 def _less(trace: Trace, gone: Trace) -> Trace:

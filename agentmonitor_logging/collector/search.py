@@ -70,11 +70,20 @@ def expression_of(question: str) -> str:
     return expression + "*" * is_begun
 
 
-def tidy(connection: sqlite3.Connection) -> None:
-    """Merge parts of the index, which only then lose what was removed."""
+def tidy(connection: sqlite3.Connection, *, anew: bool = False) -> bool:
+    """Merge parts of the index, which only then lose what was removed.
+
+    Parts are merged with those of their size, so what was removed may have to wait for
+    long. *anew* begins to merge all with all, and the calls after it go on with that.
+    Returns whether anything was left to merge.
+    """
+    before = connection.total_changes
     connection.execute(
-        "INSERT INTO search (search, rank) VALUES ('merge', ?)", (_PAGES_AT_ONCE,)
+        "INSERT INTO search (search, rank) VALUES ('merge', ?)",
+        (-_PAGES_AT_ONCE if anew else _PAGES_AT_ONCE,),
     )
+    # The question itself counts as one.
+    return connection.total_changes - before > 1
 
 
 def is_no_word(error: sqlite3.Error) -> bool:

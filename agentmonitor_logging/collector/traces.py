@@ -189,9 +189,20 @@ def mark(
         (kind, value)
         for kind, value in sorted(marks)
         if connection.execute(
-            "INSERT OR IGNORE INTO marks VALUES (?, ?, ?)", (kind, value, number)
+            "INSERT OR IGNORE INTO marks (kind, value, trace) VALUES (?, ?, ?)",
+            (kind, value, number),
         ).rowcount
     ]
+
+
+def place(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Let the traces be found in their sessions by when they began, as is known now."""
+    connection.executemany(
+        "UPDATE marks SET first_us = (SELECT first_us FROM traces WHERE id = ?1)"
+        " WHERE trace = ?1 AND kind = 'session_id'"
+        " AND first_us IS NOT (SELECT first_us FROM traces WHERE id = ?1)",
+        [(number,) for number in numbers],
+    )
 
 
 # -- what everybody is told ------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from .times import microseconds
 
@@ -132,12 +132,12 @@ def _row(event: Any) -> Row:
         agent_id=_name(event, "agent_id"),
         event_type=_name(event, "event_type"),
         status=_status(event),
-        event_id=_mark(metadata, "event_id"),
-        trace_id=_mark(metadata, "trace_id"),
-        span_id=_mark(metadata, "span_id"),
-        parent_span_id=_mark(metadata, "parent_span_id"),
-        session_id=_mark(metadata, "session_id"),
-        user_id=_mark(metadata, "user_id"),
+        event_id=id_in(metadata, "event_id"),
+        trace_id=id_in(metadata, "trace_id"),
+        span_id=id_in(metadata, "span_id"),
+        parent_span_id=id_in(metadata, "parent_span_id"),
+        session_id=id_in(metadata, "session_id"),
+        user_id=id_in(metadata, "user_id"),
         cost_usd=_number(event, "cost_usd"),
         latency_ms=_latency(event),
         error_message=_text(event, "error_message"),
@@ -224,7 +224,8 @@ def _object(event: Dict[str, Any], key: str) -> Optional[Dict[str, Any]]:
     return value
 
 
-def _mark(metadata: Optional[Dict[str, Any]], key: str) -> Optional[str]:
+def id_in(metadata: Optional[Mapping[str, Any]], key: str) -> Optional[str]:
+    """Return the id that *metadata* has under *key*, as it is kept, or None."""
     value = metadata.get(key) if metadata else None
     return storable(value[:MAX_NAME]) if isinstance(value, str) and value else None
 

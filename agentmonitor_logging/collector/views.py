@@ -9,13 +9,14 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from . import sessions, traces
 from .beside import beside
 from .details import error_of, metadata_of, name_of, tokens_of
+from .migrations import identity
 from .questions import HAS_MARK, NO_ERROR, Following, Question
 from .search import is_no_word
 from .store import MAX_PAGE_BYTES, StoredEvent
 from .times import iso_8601
 from .traces import Trace
 from .validation import Row
-from .walking import Found, cursor_of, walked
+from .walking import Found, Key, cursor_of, walked
 
 MAX_SPANS = 2_000
 """Calls of one trace that are shown: more than a page can draw, or a person read."""
@@ -50,6 +51,11 @@ def revision(connection: sqlite3.Connection) -> int:
     """Return the number of the newest event."""
     (newest,) = connection.execute("SELECT max(seq) FROM events").fetchone()
     return int(newest or 0)
+
+
+def database(connection: sqlite3.Connection) -> Tuple[str, int]:
+    """Return what tells the database from others, and its revision."""
+    return identity(connection), revision(connection)
 
 
 def trace_list(connection: sqlite3.Connection, asked: Question) -> Dict[str, Any]:
@@ -101,10 +107,12 @@ def turns(
     found = walked(connection, asked.way, asked.wanted, asked.limit, asked.after)
     page: List[Turn] = []
     size = 0
+    key: Optional[Key] = None
     for number, row in found.rows:
         if size > MAX_PAGE_BYTES:
-            return page, cursor_of((page[-1].trace["id"],))
+            return page, cursor_of(key)
         trace = Trace(*row)
+        key = (trace.first_us, number)
         said = connection.execute(
             "SELECT input_data, output_data FROM events WHERE seq = ?", (trace.shown,)
         ).fetchone() or (None, None)

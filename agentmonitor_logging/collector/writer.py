@@ -17,7 +17,7 @@ from agentmonitor_logging._diagnostics import describe, report
 
 from .exceptions import StoreClosedError
 from .indexing import Numbered, index
-from .retention import STEP, Retention, pruned
+from .retention import STEP, Pruner, Retention
 from .table import transaction
 from .validation import Row
 
@@ -65,7 +65,7 @@ class Writer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
-        self._retention = retention
+        self._pruner = Pruner(connection, retention)
         self._prune_in = None if retention == NO_RETENTION else SOON
         self._clock = clock
         self._requests: queue.Queue[Optional[_Request]] = queue.Queue()
@@ -114,7 +114,7 @@ class Writer:
         while more:
             group, more = self._next_group()
             self._store(group)
-            if self._retention != NO_RETENTION:
+            if self._prune_in is not None:
                 self._prune(sum(len(rows) for rows, _ in group))
         self._connection.close()
 
@@ -122,11 +122,11 @@ class Writer:
         """Let go of twice as much as was *added*, so that it ends at some time."""
         try:
             left = max(2 * added, STEP)
-            gone = 1
-            while gone and left > 0:
-                gone = pruned(self._connection, self._retention, self._clock())
-                left -= gone
-            self._prune_in = SOON if gone else PRUNE_INTERVAL
+            done = 1
+            while done and left > 0:
+                done = self._pruner.step(self._clock())
+                left -= done
+            self._prune_in = SOON if done else PRUNE_INTERVAL
         except Exception as error:  # a full disk; the thread must outlive any of them
             self._prune_in = PRUNE_INTERVAL
             problem = f"the collector cannot let go of old events: {describe(error)}"

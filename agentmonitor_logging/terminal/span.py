@@ -1,4 +1,7 @@
-"""What is shown of an event. Here, and nowhere else, its texts become harmless."""
+"""What is shown of an event. Here, and nowhere else, its texts become harmless.
+
+Its ids are not shown, but compared with others, and so stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ _MAX_ERROR = 300
 class Span(NamedTuple):
     """Hold what is shown of one event: its texts are harmless, and cut.
 
+    The four ids are not: they may be anything, and must not be printed as they are.
     *moment* is the start, in local time. *parent_id* is the *span_id* of the caller.
     """
 
@@ -41,10 +45,10 @@ def span_from(given: Mapping[str, Any]) -> Span:
     number = given.get("id")
     return Span(
         id=number if isinstance(number, int) else 0,
-        trace_id=_word(given.get("trace_id")),
-        span_id=_word(given.get("span_id")),
-        parent_id=_word(given.get("parent_span_id")),
-        session_id=_word(given.get("session_id")),
+        trace_id=_id(given.get("trace_id")),
+        span_id=_id(given.get("span_id")),
+        parent_id=_id(given.get("parent_span_id")),
+        session_id=_id(given.get("session_id")),
         name=harmless(given.get("name"), _MAX_NAME),
         agent=_word(given.get("agent_id")),
         kind=_word(given.get("event_type")),
@@ -59,8 +63,9 @@ def span_from(given: Mapping[str, Any]) -> Span:
 
 def span_from_event(event: Mapping[str, Any]) -> Span:
     """Read a whole event, as `GET /events` gives it."""
-    # The collector's own law: the same event has the same name in a stream.
+    # The collector's own law: in a stream the same event has the same name and ids.
     from agentmonitor_logging.collector.details import name_of, tokens_of
+    from agentmonitor_logging.collector.validation import id_in
 
     metadata = event.get("metadata")
     known: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
@@ -71,9 +76,13 @@ def span_from_event(event: Mapping[str, Any]) -> Span:
     told = {
         "name": name_of(row, known),
         "tokens": tokens_of(known),
-        **{name: known.get(name) for name in ids},
+        **{name: id_in(known, name) for name in ids},
     }
     return span_from({**event, **told})
+
+
+def _id(given: Any) -> str:
+    return given if isinstance(given, str) else ""
 
 
 def _word(given: Any) -> str:

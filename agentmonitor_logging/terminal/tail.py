@@ -45,6 +45,7 @@ class Tail:
         self._sleep = sleep
         self._chance = chance
         self._after: Optional[int] = None
+        self._database: Optional[str] = None
         self._was_there = False
         """Whether a stream has ever been open."""
         self._is_away = False
@@ -79,14 +80,18 @@ class Tail:
     def _go_on(self, count: int) -> None:
         if self._after is None:
             self.show_last(count)
-        elif self._is_away:
-            self._look_for_another_database()
         for message in self._stream():
             self._note_back()
             if message is None:
                 self._screen.pause()
             elif message.event == "events":
                 self._take(message)
+            elif message.event == "database" and self._is_another(message):
+                self._screen.notice(
+                    "The collector was emptied, or has another database."
+                )
+                self._after = 0
+                return
 
     def _stream(self) -> Iterator[Optional[Message]]:
         filters = dict(self._filters)
@@ -97,8 +102,7 @@ class Tail:
         )
 
     def _take(self, message: Message) -> None:
-        data = parsed(message.data)
-        spans = data.get("events") if isinstance(data, dict) else None
+        spans = _told(message).get("events")
         if not message.id.isdigit() or not isinstance(spans, list):
             raise SourceError(f"what {self._source.url} tells makes no sense")
         self._screen.show([span_from(span) for span in spans if isinstance(span, dict)])
@@ -134,11 +138,13 @@ class Tail:
 
     # -- the collector is away ---------------------------------------------------------
 
-    def _look_for_another_database(self) -> None:
-        """Begin anew where the numbers do: the collector has another database."""
-        if self._newest() < (self._after or 0):
-            self._screen.notice("The collector was emptied, or has another database.")
-            self._after = 0
+    def _is_another(self, message: Message) -> bool:
+        """Tell whether the numbers have begun anew since the last event."""
+        told = _told(message)
+        known, self._database = self._database, told.get("database")
+        newest = told.get("revision")
+        is_less = isinstance(newest, int) and newest < (self._after or 0)
+        return is_less or known not in (None, self._database)
 
     def _note_away(self, error: AwayError) -> None:
         if not self._is_away:
@@ -158,6 +164,11 @@ class Tail:
         longest = min(LONGEST_PAUSE, 2.0**self._tries)
         self._tries = min(self._tries + 1, 10)
         return longest * (0.5 + self._chance() / 2)
+
+
+def _told(message: Message) -> Dict[str, Any]:
+    told = parsed(message.data)
+    return told if isinstance(told, dict) else {}
 
 
 def _number_of(event: Dict[str, Any]) -> int:

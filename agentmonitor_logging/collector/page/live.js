@@ -14,15 +14,22 @@ const SILENCE = 45_000; // three times the pause between two signs of life
  *
  * *after* is the revision to start after; none means from now on. *onMessage* is called
  * with each message's data. A hidden page holds no connection: browsers allow six per
- * collector, and a seventh tab would wait for ever.
+ * collector, and a seventh tab would wait for ever. Where the collector comes back with
+ * another database, nothing of the page is true any longer: it is loaded anew.
  */
 export async function follow(params, after, onMessage, signal) {
   let last = after;
   let wait = FIRST_WAIT;
-  const heard = (message) => {
-    if (message.id) last = message.id;
+  let database = null;
+  const heard = ({ id, data }) => {
+    if (id) last = id;
+    if (data?.database) {
+      if (last > data.revision || (database && database !== data.database)) location.reload();
+      database = data.database;
+      return;
+    }
     wait = FIRST_WAIT;
-    if (message.data) onMessage(message.data);
+    if (data) onMessage(data);
   };
   while (!signal.aborted) {
     await untilVisible(signal);

@@ -25,7 +25,10 @@ export function session(page) {
   const state = h("div", skeleton(4, "block"));
   const turns = new Map();
   let next = null;
-  let last = null; // the cursor of the last page: what is new comes after or in it
+  let last = null; // the cursor of the last page: what is new mostly comes after or in it
+  let before = ""; // when the turn before that page began
+  let newest = ""; // and the last one in it
+  let late = false; // whether a turn before it is new or has changed
 
   page.title(`Session ${id}`);
   page.root.append(h("nav.crumbs", { "aria-label": "Breadcrumb" }, h("a", { href: lastAddress("/sessions") }, "Sessions"), h("span", { "aria-hidden": "true" }, " / ")), h("h1", id), summary, list, state, h("div.feed-end", more));
@@ -34,11 +37,10 @@ export function session(page) {
   async function begin(wanted) {
     try {
       const { revision } = await get("/traces", { limit: 1 }, page.signal);
-      await load(null);
-      while (next && turns.size < wanted) await load(next);
+      await loadAll(wanted);
       replace(state);
       page.ready();
-      follow({ of: "traces", session_id: page.id }, revision, refresh, page.signal);
+      follow({ of: "traces", session_id: page.id }, revision, changed, page.signal);
     } catch (error) {
       if (page.signal.aborted) return;
       replace(summary);
@@ -46,13 +48,21 @@ export function session(page) {
     }
   }
 
+  async function loadAll(wanted) {
+    let seen = await load(null);
+    while (next && seen < wanted) seen += await load(next);
+  }
+
   async function load(cursor) {
     const found = await get(`/sessions/${encodeURIComponent(page.id)}`, { limit: PAGE, cursor }, page.signal);
+    if (cursor !== last) before = cursor ? newest : "";
     last = cursor;
     next = found.next;
+    newest = found.turns.at(-1)?.trace.started_at ?? newest;
     patch(summary, [summaryOf(found.session)]);
     found.turns.forEach(show);
     more.hidden = !next;
+    return found.turns.length;
   }
 
   async function loadMore() {
@@ -64,27 +74,44 @@ export function session(page) {
     }
   }
 
+  // What was kept in a spool, or another program sends, may come late.
+  function changed({ traces = [] }) {
+    late ||= traces.some((trace) => trace.started_at <= before);
+    refresh();
+  }
+
   const refresh = paced(async () => {
-    const isWhole = !next;
+    const [isWhole, wasLate] = [!next, late];
+    late = false;
     try {
-      await load(last);
+      if (wasLate) await loadAll(turns.size);
+      else await load(last);
       if (isWhole && next) await load(next);
     } catch {
+      late ||= wasLate;
       // The next message of the stream brings the next try.
     }
   }, () => REFRESH, page.signal);
 
   function show(turn) {
-    const key = turn.trace.trace_id;
+    const { trace } = turn;
+    const key = trace.trace_id;
     const old = turns.get(key);
-    if (old && old.revision === turn.trace.revision) return;
+    if (old && old.trace.revision === trace.revision) return;
     const element = old?.element ?? h("li.turn", { data: { key } });
-    turns.set(key, { element, revision: turn.trace.revision });
+    turns.set(key, { element, trace });
     patch(element, [turnOf(turn)]);
-    if (!old) list.append(element);
+    let above = list.lastChild;
+    while (above && (above === element || isEarlier(trace, turns.get(above.dataset.key).trace))) above = above.previousSibling;
+    const below = above ? above.nextSibling : list.firstChild;
+    if (below !== element) list.insertBefore(element, below);
   }
 
   return { memory: () => ({ count: turns.size }) };
+}
+
+function isEarlier(one, other) {
+  return one.started_at < other.started_at || (one.started_at === other.started_at && one.id < other.id);
 }
 
 function summaryOf(found) {
