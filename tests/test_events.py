@@ -17,7 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentmonitor_logging import _diagnostics
-from agentmonitor_logging.context import EVENT_FIELDS, activate, agent_context, new_span
+from agentmonitor_logging.context import (
+    EVENT_FIELDS,
+    activate,
+    agent_context,
+    new_span,
+    restore,
+)
 from agentmonitor_logging.events import encode, event_from_record
 from oddities import (
     ODDITIES,
@@ -432,9 +438,9 @@ class TestMetadata:
     def test_trace_ids_of_the_current_span(self) -> None:
         """A log line made in a span is its child."""
         span = new_span()
-        previous = activate(span)
+        activate(span)
         metadata = metadata_of()
-        activate(previous)
+        restore(span)
 
         assert metadata["trace_id"] == span.trace_id
         assert metadata["parent_span_id"] == span.span_id
