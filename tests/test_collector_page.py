@@ -368,6 +368,25 @@ def test_a_filter_is_part_of_the_address(shop, open_page) -> None:
     assert [] == reader.complaints
 
 
+def test_what_became_slower_is_told(collector, open_page) -> None:
+    """The overview compares the latencies of an hour with those of the hour before."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    for number in range(12):
+        minutes, latency_ms = (1, 300) if number < 6 else (90, 100)
+        at = (now - datetime.timedelta(minutes=minutes)).isoformat()
+        post(collector, event(number, timestamp=at, latency_ms=latency_ms))
+    reader = open_page(collector.origin + "/")
+    reader.heading("Overview")
+
+    told = reader.page.get_by_text("slower: p95").first
+    told.wait_for()
+    # To within 6 %, as it is told.
+    found = re.search("p95 ≈ ([0-9]+) ms before, ≈ ([0-9]+) ms now", told.inner_text())
+    assert found is not None
+    assert [100, 300] == [pytest.approx(int(ms), rel=0.06) for ms in found.groups()]
+    assert [] == reader.complaints
+
+
 def test_what_is_known_roughly_is_not_told_exactly(collector, open_page) -> None:
     """A latency of 300 ms is counted among its like, and never told as 303 ms."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat()

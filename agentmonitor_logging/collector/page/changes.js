@@ -1,6 +1,6 @@
 // Puts into words what changed against the equally long time before.
 
-import { about, count, money, share } from "./format.js";
+import { count, money, roughly, share } from "./format.js";
 
 const SAME = 0.005;
 const NOTABLE = 0.3;
@@ -56,7 +56,7 @@ function latency(sum, before, about, filters) {
   if (!sum.p95_ms || !before.p95_ms || Math.min(sum.events, before.events) < ENOUGH) return [];
   const part = sum.p95_ms / before.p95_ms;
   if (part < 1 + NOTABLE && part > 1 - NOTABLE) return [];
-  const text = `p95 ${about(before.p95_ms)} before, ${about(sum.p95_ms)} now`;
+  const text = `p95 ${roughly(before.p95_ms)} before, ${roughly(sum.p95_ms)} now`;
   return [{ ...about, text: (part > 1 ? "slower: " : "faster: ") + text, weight: 2 + Math.abs(Math.log(part)), bad: false, filters }];
 }
 

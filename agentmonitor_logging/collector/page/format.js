@@ -60,7 +60,7 @@ export function duration(ms) {
 }
 
 /** The same for what is known to within 6 %: ≈ 300 ms. */
-export function about(ms) {
+export function roughly(ms) {
   if (!known(ms) || !Number.isFinite(Number(ms))) return duration(ms);
   return `≈ ${duration(Number(Number(ms).toPrecision(2)))}`;
 }

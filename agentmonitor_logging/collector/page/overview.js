@@ -4,14 +4,14 @@ import { get } from "./api.js";
 import { briefChange, change, notable } from "./changes.js";
 import { Chart } from "./charts.js";
 import { clip, h, hidden, paced, patch, replace } from "./dom.js";
-import { about, count, money, share, whole } from "./format.js";
+import { count, money, roughly, share, whole } from "./format.js";
 import { follow } from "./live.js";
 import { ago } from "./moment.js";
 import { query as queryText, tracesPath } from "./paths.js";
 import { limits, rangeIn, rangeParams, rangePicker, SPANS } from "./range.js";
 import { go, setAddress } from "./router.js";
 import { start } from "./start.js";
-import { cost, empty, failed, skeleton, tally, tookAbout, whereabouts } from "./states.js";
+import { cost, empty, failed, skeleton, tally, tookRoughly, whereabouts } from "./states.js";
 
 const PLACE = "agentmonitor.span";
 const SOONEST = 1500;
@@ -173,7 +173,7 @@ class Cards {
       { name: "p95", pick: (sum) => sum.p95_ms, kind: "p95" },
       { name: "p50", pick: (sum) => sum.p50_ms, kind: "p50" },
     ];
-    this.latency = { chart: new Chart({ label: "Latency", shape: "lines", format: about, sets, open: (from, to) => open(from, to) }), p50: h("p.big"), p95: h("p.big"), p50Change: h("p.change"), p95Change: h("p.change") };
+    this.latency = { chart: new Chart({ label: "Latency", shape: "lines", format: roughly, sets, open: (from, to) => open(from, to) }), p50: h("p.big"), p95: h("p.big"), p50Change: h("p.change"), p95Change: h("p.change") };
     this.element = h("div.cards", this.cards.map((one) => framed(one.title, [h("div.figures", one.number, one.change)], one.chart)), this.latencyCard());
   }
 
@@ -195,8 +195,8 @@ class Cards {
       chart.update(series, seconds * 1000);
     }
     const { chart, p50, p95, p50Change, p95Change } = this.latency;
-    figureOf(p50, about(total.p50_ms), whereabouts(total.p50_ms));
-    figureOf(p95, about(total.p95_ms), whereabouts(total.p95_ms));
+    figureOf(p50, roughly(total.p50_ms), whereabouts(total.p50_ms));
+    figureOf(p95, roughly(total.p95_ms), whereabouts(total.p95_ms));
     patch(p50Change, [changeText(speed(total.p50_ms, before.p50_ms, range))]);
     patch(p95Change, [changeText(speed(total.p95_ms, before.p95_ms, range))]);
     chart.update(series, seconds * 1000);
@@ -265,8 +265,8 @@ function sumRow(sum, key, range) {
     cell(failing, told("errors")),
     cell(cost(sum.cost_usd), told("cost_usd")),
     cell(tally(sum.tokens, "tokens"), told("tokens")),
-    cell(tookAbout(sum.p50_ms), told("p50_ms")),
-    cell(tookAbout(sum.p95_ms), told("p95_ms")),
+    cell(tookRoughly(sum.p50_ms), told("p50_ms")),
+    cell(tookRoughly(sum.p95_ms), told("p95_ms")),
   );
 }
 

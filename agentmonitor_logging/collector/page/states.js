@@ -2,7 +2,7 @@
 // what to do next.
 
 import { h } from "./dom.js";
-import { about, count, duration, money, whole } from "./format.js";
+import { count, duration, money, roughly, whole } from "./format.js";
 import { reopen } from "./router.js";
 
 /** Grey rows while something loads; invisible for the first 150 ms (see the style). */
@@ -71,13 +71,13 @@ export function tally(value, unit) {
 }
 
 /** Milliseconds of which half, or nearly all, events took less. */
-export function tookAbout(ms) {
-  return h("span.number", { title: whereabouts(ms) }, about(ms));
+export function tookRoughly(ms) {
+  return h("span.number", { title: whereabouts(ms) }, roughly(ms));
 }
 
 /** How exact they are, in words. */
 export function whereabouts(ms) {
-  return ms === null || ms === undefined ? "latency not known" : `${about(ms)}, to within 6 %`;
+  return ms === null || ms === undefined ? "latency not known" : `${roughly(ms)}, to within 6 %`;
 }
 
 /** The same for milliseconds. */
