@@ -223,6 +223,7 @@ def test_a_stopped_process_is_not_dead(begin, server, spool) -> None:
     ids = {stopped.name: log(stopped, 50)}
     on_disk_by(stopped, 50)
     stopped.signal(signal.SIGSTOP)
+    os.waitpid(stopped.pid, os.WUNTRACED)  # until all of its threads stand still
     try:
         server.up()
         other = begin()
