@@ -225,7 +225,8 @@ def shown(value: object) -> str:
     return f"of type {type(value).__name__}"
 
 
-def _wrong(name: str, value: object, allowed: str) -> ConfigError:
+def wrong(name: str, value: object, allowed: str) -> ConfigError:
+    """Return the error for a *value* of the option *name* that is not as *allowed*."""
     return ConfigError(f"{name} is {shown(value)}, but must be {allowed}")
 
 
@@ -234,7 +235,7 @@ def checked_level(level: Any) -> Any:
     known = logging.getLevelName(level) if isinstance(level, str) else level
     if isinstance(known, int):
         return level
-    raise _wrong("level", level, "a logging level, such as 20 or 'INFO'")
+    raise wrong("level", level, "a logging level, such as 20 or 'INFO'")
 
 
 def _api_key(name: str, value: Any) -> Secret:
@@ -262,7 +263,7 @@ def _measure(value: object) -> str:
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _wrong(name, value, "a string that is not blank")
+        raise wrong(name, value, "a string that is not blank")
     return value.strip()
 
 
@@ -298,7 +299,7 @@ def _api_url(name: str, value: Any) -> str:
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(name, value, "True or False")
+        raise wrong(name, value, "True or False")
     return value
 
 
@@ -307,7 +308,7 @@ def _enabled(value: Any) -> bool:
         word = value.strip().lower()
         if word in _WORDS_FOR_FALSE or word in _WORDS_FOR_TRUE:
             return word in _WORDS_FOR_TRUE
-        raise _wrong("enabled", value, "true or false (also 1, 0, yes, no, on, off)")
+        raise wrong("enabled", value, "true or false (also 1, 0, yes, no, on, off)")
     return _flag("enabled", value)
 
 
@@ -322,9 +323,9 @@ def _whole(least: int, most: Optional[int] = None) -> Callable[[str, Any], int]:
 
     def check(name: str, value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise _wrong(name, value, allowed)
+            raise wrong(name, value, allowed)
         if value < least or (most is not None and value > most):
-            raise _wrong(name, value, allowed)
+            raise wrong(name, value, allowed)
         return value
 
     return check
@@ -333,7 +334,7 @@ def _whole(least: int, most: Optional[int] = None) -> Callable[[str, Any], int]:
 def _seconds(least: float) -> Callable[[str, Any], float]:
     def check(name: str, value: Any) -> float:
         if not _is_number(value) or not least <= value <= MAX_SECONDS:
-            raise _wrong(name, value, f"a number of seconds of at least {least}")
+            raise wrong(name, value, f"a number of seconds of at least {least}")
         return float(value)
 
     return check
@@ -341,16 +342,16 @@ def _seconds(least: float) -> Callable[[str, Any], float]:
 
 def _names(name: str, value: Any) -> Tuple[str, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, set)):
-        raise _wrong(name, value, "a list of key names")
+        raise wrong(name, value, "a list of key names")
     for item in value:
         if not isinstance(item, str) or not item.strip():
-            raise _wrong(f"one of {name}", item, "the name of a key")
+            raise wrong(f"one of {name}", item, "the name of a key")
     return tuple(value)
 
 
 def _patterns(name: str, value: Any) -> Tuple[Any, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise _wrong(name, value, "a list of regular expressions")
+        raise wrong(name, value, "a list of regular expressions")
     return tuple(value)
 
 
@@ -358,7 +359,7 @@ def _callable(name: str, value: Any) -> Callable[..., Any]:
     if isinstance(value, str):
         value = resolved(name, value)
     if not callable(value):
-        raise _wrong(name, value, "a callable, or the dotted name of one")
+        raise wrong(name, value, "a callable, or the dotted name of one")
     return value  # type: ignore[no-any-return]
 
 
@@ -378,26 +379,26 @@ def resolved(name: str, dotted: str) -> Any:
 def _rate(name: str, value: Any) -> SampleRate:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
-            raise _wrong(name, value, "a dict of event types to numbers from 0 to 1")
+            raise wrong(name, value, "a dict of event types to numbers from 0 to 1")
         return {key: _one_rate(f"{name}[{key!r}]", value[key]) for key in value}
     return _one_rate(name, value)
 
 
 def _one_rate(name: str, value: Any) -> float:
     if not _is_number(value) or not 0 <= value <= 1:
-        raise _wrong(name, value, "a number from 0 to 1, or a dict of them by type")
+        raise wrong(name, value, "a number from 0 to 1, or a dict of them by type")
     return float(value)
 
 
 def _compression(name: str, value: Any) -> Optional[str]:
     if value != "gzip":
-        raise _wrong(name, value, "'gzip', or left out")
+        raise wrong(name, value, "'gzip', or left out")
     return "gzip"
 
 
 def _mapping(name: str, value: Any) -> Dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise _wrong(name, value, "a dict with string keys")
+        raise wrong(name, value, "a dict with string keys")
     return dict(value)
 
 
@@ -405,17 +406,17 @@ def _spool(name: str, value: Any) -> str:
     # Whether the disk takes anything is not for now: it may well change.
     allowed = "the path of a directory, which is made where it is missing"
     if not isinstance(value, (str, os.PathLike)):
-        raise _wrong(name, value, allowed)
+        raise wrong(name, value, allowed)
     from pathlib import Path  # as above
 
     path = os.fspath(value)
     if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise _wrong(name, value, allowed)
+        raise wrong(name, value, allowed)
     try:
         # Absolute, so that it stays the same where the program changes its directory.
         return str(Path(path).expanduser().absolute())
     except (OSError, RuntimeError) as error:  # no home, no working directory
-        raise _wrong(name, value, allowed) from error
+        raise wrong(name, value, allowed) from error
 
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {

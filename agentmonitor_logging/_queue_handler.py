@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 from . import _diagnostics, _naming, _process
-from ._config import Config, checked_level, shown
+from ._config import Config, checked_level, wrong
 from ._diagnostics import LOGGER_NAME, own_work_of
 from ._echo import ACCEPTED_BY, is_our_own
 from ._handler import AgentMonitorHandler, aflush_all, flush_all, standing_of_all
@@ -481,10 +481,11 @@ def _is_unchanged(handler: logging.Handler, listener: Any) -> bool:
 def _check_queue(candidate: Any) -> None:
     if candidate is None or all(hasattr(candidate, verb) for verb in _QUEUE_VERBS):
         return
-    raise ConfigError(
-        f"queue is {shown(candidate)}, but must be a queue object: dictConfig makes "
-        "none of a name or description before Python 3.12, nor in an entry with "
-        '"()"; refer to one by ext://'
+    raise wrong(
+        "queue",
+        candidate,
+        "a queue object: dictConfig makes none of a name or description before Python "
+        '3.12, nor in an entry with "()"; refer to one by ext://',
     )
 
 

@@ -12,7 +12,7 @@ import logging.handlers
 import sys
 from typing import Any, Iterator, List, Sequence, Tuple
 
-from ._config import resolved, shown
+from ._config import resolved, shown, wrong
 from .exceptions import ConfigError
 
 
@@ -21,10 +21,7 @@ class HandlerNames:
 
     def __init__(self, names: Any) -> None:
         if isinstance(names, (str, bytes)) or not isinstance(names, Sequence):
-            raise ConfigError(
-                f"handlers is {shown(names)}, but must be a list of handlers or their "
-                "names"
-            )
+            raise wrong("handlers", names, "a list of handlers or their names")
         # Iterated, not indexed: a ConvertingList would put what a cfg:// entry means
         # now, a dict, in the place of what it will mean, the handler made of it.
         self._names = list(names)
@@ -84,10 +81,8 @@ def listener_class(wanted: Any) -> Any:
     found = resolved("listener", wanted) if isinstance(wanted, str) else wanted
     if isinstance(found, type) and issubclass(found, logging.handlers.QueueListener):
         return found
-    raise ConfigError(
-        f"listener is {shown(wanted)}, but must be a QueueListener, a class of that "
-        "kind, or its dotted name"
-    )
+    allowed = "a QueueListener, a class of that kind, or its dotted name"
+    raise wrong("listener", wanted, allowed)
 
 
 def wants_levels_ignored() -> bool:

@@ -7,11 +7,10 @@ import time
 from typing import Any, List, Optional, Union
 
 from . import _process
-from ._config import shown
+from ._config import wrong
 from ._handler import AgentMonitorHandler, aflush_all, flush_all, standing_of_all
 from ._queue_handler import AgentMonitorQueueHandler
 from ._stats import FlushResult, Stats, total
-from .exceptions import ConfigError
 
 
 def configure(
@@ -28,9 +27,7 @@ def configure(
     ConfigError.
     """
     if not isinstance(logger, (logging.Logger, str, type(None))):
-        raise ConfigError(
-            f"logger is {shown(logger)}, but must be a logger or its name"
-        )
+        raise wrong("logger", logger, "a logger or its name")
     target = logger if isinstance(logger, logging.Logger) else logging.getLogger(logger)
     handler = AgentMonitorQueueHandler(level=level, **options)
     handler.configured_by_function = True
